@@ -1,0 +1,200 @@
+"""What every world has in common: splits, pictures from specs, and batches from a cache.
+
+A world knows what is true of each of its pictures (its *spec*), can say it in many ways (captions), and can read a
+caption back into what it promises (facts). Facts and truth are flat dicts of strings, so "does this picture keep what
+its caption promised?" is `truth.get(attribute) == value`, whoever drew the picture.
+
+A world writes five things: `sample`, `describe`, `facts`, `truth`, and its table of `withheld` attribute pairs. The
+rest is here.
+"""
+
+import hashlib
+import inspect
+import io
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+SPLITS = ("train", "val", "test", "novel")
+PICTURES = {"train": 20_000, "val": 1_000, "test": 2_000, "novel": 2_000}  # in the default cache of each split
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Captioned pictures: what models are trained on and judged by."""
+
+    pictures: Any  # float tensor (B, 3, H, W) in [-1, 1]
+    captions: list[str]  # one per picture
+    facts: list[dict[str, str]]  # what each caption promises; {} for photographs, whose truth nobody wrote down
+    truth: list[dict[str, str]]  # everything that is true of each picture; {} for photographs
+
+
+class World(ABC):
+    """Captioned pictures drawn from a known truth."""
+
+    name: ClassVar[str]
+    attributes: ClassVar[dict[str, tuple[str, ...]]]  # every attribute and its possible values
+    vocabulary: ClassVar[frozenset[str]]  # every word that a caption may hold
+    withheld: ClassVar[tuple[dict[str, str], ...]]  # pairs that never occur together outside the split "novel"
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator):
+        """Any spec, whatever its split."""
+
+    @abstractmethod
+    def describe(self, spec, rng: np.random.Generator) -> tuple[str, dict[str, str]]:
+        """One caption, and the facts that it promises."""
+
+    @abstractmethod
+    def facts(self, caption: str) -> dict[str, str]:
+        """What a caption promises, `{attribute: value}`. Raises `UnknownWord` for a word without a meaning here."""
+
+    @abstractmethod
+    def truth(self, spec) -> dict[str, str]:
+        """Everything that is true of a picture and could be promised by a caption."""
+
+    def captions(self, spec, rng: np.random.Generator, n: int = 12) -> list[str]:
+        """`n` different captions of one spec."""
+        found: dict[str, None] = {}
+        for _ in range(50 * n):
+            found[self.describe(spec, rng)[0]] = None
+            if len(found) == n:
+                return list(found)
+        raise ValueError(f"{self.name}: only {len(found)} different captions of one picture were found, not {n}.")
+
+    # --- splits ---------------------------------------------------------------------------------------------------
+
+    def is_novel(self, known: dict[str, str]) -> bool:
+        """Whether a truth, or the facts of a caption, hold a pair of attributes that training never shows together."""
+        return any(pair.items() <= known.items() for pair in self.withheld)
+
+    def split_of(self, spec) -> str:
+        """The split that a spec belongs to. It follows from the truth alone, so no two splits can share a truth."""
+        truth = self.truth(spec)
+        if self.is_novel(truth):
+            return "novel"
+        percent = zlib.crc32(repr(sorted(truth.items())).encode()) % 100
+        return "test" if percent < 5 else "val" if percent < 10 else "train"
+
+    def spec(self, split: str, index: int):
+        """Picture number `index` of a split: the same in every process, on every machine."""
+        if split not in SPLITS:
+            raise ValueError(f"There is no split {split!r}. The splits are: {', '.join(SPLITS)}.")
+        rng = np.random.default_rng([zlib.crc32(self.name.encode()), SPLITS.index(split), index])
+        for _ in range(20_000):
+            spec = self.sample(rng)
+            if self.split_of(spec) == split:
+                return spec
+        raise ValueError(f"{self.name}: no spec of the split {split!r} was found; has the world too few attributes?")
+
+    def caption(self, split: str, index: int, seed: int = 0) -> tuple[str, dict[str, str]]:
+        """A caption of picture `index` of a split and its facts; another seed words it differently.
+
+        Captions of the split "novel" always name a withheld pair: the very thing that this split is there to ask for.
+        """
+        return self._caption_of(self.spec(split, index), np.random.default_rng([seed, index]), split)
+
+    def _caption_of(self, spec, rng, split):
+        for _ in range(500):
+            text, facts = self.describe(spec, rng)
+            if split != "novel" or self.is_novel(facts):
+                return text, facts
+        raise ValueError(f"{self.name}: no caption was found that names the withheld pair of {spec}.")
+
+    # --- pictures -------------------------------------------------------------------------------------------------
+
+    def render(self, spec, size: int = 64) -> np.ndarray:
+        """The picture of a spec: uint8 (size, size, 3)."""
+        return rasterise(spec.svg(), size)
+
+    def sources(self) -> list[Path]:
+        """The files that decide what the pictures look like; a cache made by other versions of them is not used."""
+        return [Path(inspect.getfile(type(self)))]
+
+    def fingerprint(self) -> str:
+        """A short hash of `sources()`."""
+        digest = hashlib.blake2b(digest_size=6)
+        for path in sorted([*self.sources(), Path(__file__)]):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def batches(
+        self,
+        split: str,
+        size: int,
+        batch_size: int,
+        seed: int = 0,
+        *,
+        n: int | None = None,
+        start: int = 0,
+        epochs: int | None = 1,
+        shuffle: bool = True,
+    ) -> Iterator[Batch]:
+        """Batches of the first `n` pictures of a split, from a cache that is rendered once.
+
+        `epochs=None` never ends (and then every batch is full). Each epoch has its own order and its own captions,
+        both given by `seed` alone, so `start=k` continues exactly where a run stopped after `k` batches.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"There is no split {split!r}. The splits are: {', '.join(SPLITS)}.")
+        n = PICTURES[split] if n is None else n
+        if not (size > 0 and batch_size > 0 and n >= 0 and start >= 0):
+            raise ValueError(f"size ({size}) and batch_size ({batch_size}) must be positive; n, start not negative.")
+        if epochs is None and n < batch_size:
+            raise ValueError(f"A batch of {batch_size} needs at least as many pictures, not n={n}.")
+        from .cache import cached_pictures
+
+        return self._batches(cached_pictures(self, split, size, n), split, batch_size, seed, start, epochs, shuffle)
+
+    def _batches(self, pictures, split, batch_size, seed, start, epochs, shuffle):
+        n, specs = len(pictures), {}
+        per_epoch = n // batch_size if epochs is None else -(-n // batch_size)
+        steps = count(start) if epochs is None else range(start, epochs * per_epoch)
+        order_of = None
+        for step in steps:
+            epoch, position = divmod(step, per_epoch)
+            if epoch != order_of:
+                order = np.random.default_rng([seed, epoch]).permutation(n) if shuffle else np.arange(n)
+                order_of = epoch
+            chosen = order[position * batch_size : (position + 1) * batch_size]
+            captions, facts, truth = [], [], []
+            for i in chosen.tolist():
+                spec = specs.get(i) or specs.setdefault(i, self.spec(split, i))
+                text, promised = self._caption_of(spec, np.random.default_rng([seed, epoch, i]), split)
+                captions.append(text)
+                facts.append(promised)
+                truth.append(self.truth(spec))
+            yield Batch(to_float(pictures[chosen]), captions, facts, truth)
+
+
+def rasterise(svg: str, size: int) -> np.ndarray:
+    """Draw an SVG: uint8 (size, size, 3)."""
+    import resvg_py
+    from PIL import Image
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
+    return np.array(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def to_float(pictures: np.ndarray):
+    """uint8 (B, H, W, 3) -> float tensor (B, 3, H, W) in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def to_uint8(pictures) -> np.ndarray:
+    """Pictures of any system -> uint8 (B, H, W, 3); float tensors (B, 3, H, W) in [-1, 1] are converted."""
+    if isinstance(pictures, np.ndarray):
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
+            raise ValueError(f"Arrays of pictures are uint8 (B, H, W, 3), not {pictures.dtype} {pictures.shape}.")
+        return pictures
+    if pictures.ndim != 4 or pictures.shape[1] != 3:
+        raise ValueError(f"Tensors of pictures are (B, 3, H, W) in [-1, 1], not {tuple(pictures.shape)}.")
+    return (pictures.detach().float().cpu().clamp(-1, 1) * 127.5 + 127.5).round().byte().permute(0, 2, 3, 1).numpy()

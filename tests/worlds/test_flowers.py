@@ -1,0 +1,146 @@
+"""Flowers: every value can be drawn, and every caption can be read back."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from t2i_course.worlds.flowers import ATTRIBUTES, CENTERS, FORMS, FRAMES, LEAVES, PALETTE, PATTERNS, Flower, Flowers
+
+WORLD = Flowers()
+
+
+def samples(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return [WORLD.sample(rng) for _ in range(n)]
+
+
+def test_there_are_more_than_a_million_flowers():
+    colorings = len(PALETTE) * (1 + (len(PATTERNS) - 1) * (len(PALETTE) - 1)) * len(CENTERS)
+    number = len(FORMS) * colorings * 2 * (len(LEAVES) + 1) * len(ATTRIBUTES["background"])
+    print(f"{number:,} distinct flowers, not counting their natural variation")
+    assert number == 2_982_000
+
+
+def test_sample_reaches_every_value_and_only_what_can_be_seen():
+    seen = {key: set() for key in ATTRIBUTES}
+    for spec in samples(1500):
+        for key, value in WORLD.truth(spec).items():
+            seen[key].add(value)
+        assert (spec.arrangement, spec.petal_count, spec.petal_shape) in FORMS
+        assert (spec.pattern == "plain") == (spec.second_color == "none")
+        assert spec.color != spec.second_color
+    assert seen == {key: set(values) for key, values in ATTRIBUTES.items()}
+
+
+BASE = Flower("six", "round", "open", "red", "white", "edges", "yellow", "large", "green", "cream", variation=3)
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in ATTRIBUTES.items() for v in values])
+def test_every_value_changes_the_picture(key, value):
+    base = replace(BASE, arrangement="bell", petal_count="three") if (key, value) == ("arrangement", "dome") else BASE
+    if getattr(base, key) == value:
+        pytest.skip("the value of the flower that the others are compared with")
+    picture = WORLD.render(replace(base, **{key: value}), 64).astype(int)
+    assert picture.shape == (64, 64, 3)
+    changed = np.abs(picture - WORLD.render(base, 64)).max(-1) > 40
+    assert changed.sum() >= 20
+
+
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
+def test_every_form_can_be_drawn_in_every_pattern(form):
+    arrangement, count, shape = form
+    for pattern in PATTERNS:
+        second = "none" if pattern == "plain" else "white"
+        spec = replace(
+            BASE, arrangement=arrangement, petal_count=count, petal_shape=shape, pattern=pattern, second_color=second
+        )
+        svg = ElementTree.fromstring(spec.svg())
+        assert svg.get("viewBox") == "0 0 100 100"
+        names = {element.tag.split("}")[1] for element in svg.iter()}
+        assert not names & {"text", "image", "filter"}
+        ids = [element.get("id") for element in svg.iter() if element.get("id")]
+        assert len(ids) == len(set(ids))
+
+
+def test_variation_changes_the_picture_but_not_the_truth():
+    other = replace(BASE, variation=4)
+    assert WORLD.truth(other) == WORLD.truth(BASE)
+    assert other.svg() != BASE.svg()
+
+
+def test_flowers_are_the_same_in_another_process():
+    program = (
+        "from t2i_course.worlds.flowers import Flowers; import numpy as np, zlib; w = Flowers();"
+        "s = [w.spec(split, i) for split in ('train', 'novel') for i in range(20)];"
+        "t = [w.captions(x, np.random.default_rng(1), 3) for x in s];"
+        "print(zlib.crc32(''.join([x.svg() for x in s] + [repr(t)]).encode()))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1] != ""
+
+
+def test_captions_are_read_back_as_they_were_meant():
+    rng = np.random.default_rng(7)
+    told = set()
+    for spec in samples(5000, seed=6):
+        text, promised = WORLD.describe(spec, rng)
+        assert WORLD.facts(text) == promised, text
+        assert promised.items() <= WORLD.truth(spec).items()
+        assert promised
+        assert "  " not in text
+        assert " ," not in text
+        told |= set(promised.items())
+    assert told == {(key, value) for key, values in ATTRIBUTES.items() for value in values}
+
+
+def test_there_are_many_phrasings():
+    assert len(FRAMES) >= 12
+    texts = WORLD.captions(BASE, np.random.default_rng(0), 40)
+    assert len(set(texts)) == 40
+    assert len({" ".join(text.split()[:3]) for text in texts}) >= 12
+
+
+@pytest.mark.parametrize(
+    ("caption", "facts"),
+    [
+        (
+            "this flower has petals that are pink, white, and yellow in color, and has petals that are striped",
+            {"color": "pink", "second_color": "white", "center_color": "yellow", "pattern": "striped"},
+        ),
+        (
+            "this flower has a lot of small purple petals in a dome-like configuration",
+            {"petal_count": "many", "color": "purple", "arrangement": "dome"},
+        ),
+        ("a flower", {}),
+        ("a red flower with white edges", {"color": "red", "second_color": "white", "pattern": "edges"}),
+        ("white-edged red petals", {"color": "red", "second_color": "white", "pattern": "edges"}),
+        ("petals that are red at the edges", {"second_color": "red", "pattern": "edges"}),
+        ("yellow petals edged with red", {"color": "yellow", "second_color": "red", "pattern": "edges"}),
+        ("red flower, five petals", {"color": "red", "petal_count": "five"}),
+        ("a red flower with 5 petals", {"color": "red", "petal_count": "five"}),
+        ("Flower with yellow centre and green leaves.", {"center_color": "yellow", "leaves": "green"}),
+        ("flower with a yellow center and leaves", {"center_color": "yellow", "leaves": "green"}),
+        ("six pointed blue petals", {"petal_count": "six", "petal_shape": "pointed", "color": "blue"}),
+        ("blue striped petals", {"color": "blue", "pattern": "striped"}),
+        ("petals are red and the centre is yellow", {"color": "red", "center_color": "yellow"}),
+        ("the petals of this flower are red, its centre is small", {"color": "red", "center_size": "small"}),
+        ("plain pink petals", {"color": "pink", "pattern": "plain", "second_color": "none"}),
+        ("white petals towards the centre", {"second_color": "white", "pattern": "centre"}),
+        ("two layers of white petals", {"arrangement": "layered", "color": "white"}),
+        ("an orange bell without leaves on a dark background", {"leaves": "none", "background": "night"}),
+        ("purple flower under the evening sky", {"color": "purple", "background": "dusk"}),
+    ],
+)
+def test_what_a_student_would_type(caption, facts):
+    found = WORLD.facts(caption)
+    if caption == "white petals towards the centre":
+        assert found["color"] == "white"
+    else:
+        assert facts.items() <= found.items()
