@@ -1,0 +1,249 @@
+"""The `t2i` command: systems, draw, world, train, judge."""
+
+import argparse
+import ast
+import inspect
+import json
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code. What the user can mend is said in one line, without a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"t2i {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nt2i {options.command}: stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="t2i", description="Text-to-image synthesis from 2007 to today.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, run, help, *examples):
+        epilog = "\n  ".join([f"example{'s' if len(examples) > 1 else ''}:", *examples])
+        style = argparse.RawDescriptionHelpFormatter
+        sub = commands.add_parser(name, help=help, description=help, epilog=epilog, formatter_class=style)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("systems", _systems, "list the systems that can draw", "t2i systems", "t2i systems --json")
+    sub.add_argument("--json", action="store_true", help="print data instead of a table")
+
+    sub = command(
+        "draw",
+        _draw,
+        "draw a caption with one system",
+        't2i draw picture_layout "First the farmer gives hay to the goat." -o farm.png --film farm.gif',
+        't2i draw picture_layout "The girl rides the bus to school." -o bus.png --set layout=abc',
+    )
+    sub.add_argument("system", help="its name, as in `t2i systems`")
+    sub.add_argument("caption", help="what to draw")
+    sub.add_argument("-o", "--output", metavar="FILE", required=True, help="the picture to write: .png, .jpg or .webp")
+    sub.add_argument("--film", metavar="FILE.gif", help="write how the picture came about as a film")
+    sub.add_argument("--seed", type=int, default=0, help="another seed, another picture (default: 0)")
+    sub.add_argument("--variant", help="small, full, or a published name (default: small, or the only one)")
+    sub.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="an option of the system; may be repeated",
+    )
+
+    sub = command(
+        "world",
+        _world,
+        "draw captioned pictures of a world on one sheet",
+        "t2i world flowers --n 16 --size 128 -o sheet.png",
+        "t2i world birds --n 4 --split novel --json",
+    )
+    sub.add_argument("world", help="flowers, birds or scenes")
+    sub.add_argument("--n", type=int, default=16, help="how many pictures (default: 16)")
+    sub.add_argument("--size", type=int, default=128, help="pixels of one picture's side (default: 128)")
+    sub.add_argument("--split", default="train", help="train, val, test or novel (default: train)")
+    sub.add_argument("--seed", type=int, default=0, help="another seed, other words for the same pictures (default: 0)")
+    sub.add_argument("--json", action="store_true", help="print captions, facts and truth as data")
+    sub.add_argument("-o", "--output", metavar="FILE", help="the sheet to write: .png, .jpg or .webp")
+
+    sub = command(
+        "train",
+        _train,
+        "train a small model, or go on where its training stopped",
+        "t2i train recogniser_flowers --minutes 10",
+        "t2i train --list",
+    )
+    sub.add_argument("recipe", nargs="?", help="what to train; --list shows all")
+    sub.add_argument("--list", action="store_true", help="list what can be trained")
+    sub.add_argument("--json", action="store_true", help="print the list, or the last measures, as data")
+    sub.add_argument("--folder", help="for checkpoints, log and samples (default: runs/NAME)")
+    sub.add_argument("--steps", type=int, help="stop at this step (default: the recipe's)")
+    sub.add_argument("--minutes", type=float, help="stop after so many minutes")
+    sub.add_argument("--seed", type=int, default=0, help="default: 0")
+    sub.add_argument("--export", metavar="FILE.safetensors", help="write the trained weights and their record")
+
+    sub = command(
+        "judge",
+        _judge,
+        "measure how much of its captions a system draws",
+        "t2i judge picture_layout --world scenes --n 200",
+        "t2i judge picture_layout --world flowers --n 50 --json",
+    )
+    sub.add_argument("system", help="its name, as in `t2i systems`")
+    sub.add_argument("--world", default="flowers", help="flowers, birds or scenes (default: flowers)")
+    sub.add_argument("--n", type=int, default=200, help="captions of each split (default: 200)")
+    sub.add_argument("--variant", help="small, full, or a published name")
+    sub.add_argument("--seed", type=int, default=0, help="default: 0")
+    sub.add_argument("--json", action="store_true", help="print data instead of a table")
+    return parser
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+def _systems(options):
+    from .timeline import systems
+
+    rows = [
+        {
+            "name": s.name,
+            "year": s.year,
+            "title": s.title,
+            "anatomy": vars(s.anatomy),
+            "variants": s.variants,
+            "chapter": s.chapter,
+        }
+        for s in systems()
+    ]
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    header = ["name", "year", "chapter", "technique", "text", "connection", "variants (parameters)"]
+    table = [
+        [
+            row["name"],
+            str(row["year"]),
+            row["chapter"],
+            *(row["anatomy"][axis] for axis in ("technique", "text", "connection")),
+            ", ".join(f"{variant} ({parameters:,})" for variant, parameters in row["variants"].items()),
+        ]
+        for row in rows
+    ]
+    _print_table(header, table)
+
+
+def _draw(options):
+    import numpy as np
+
+    from .show.files import check_picture_path, save_film, save_picture
+    from .timeline import load
+
+    check_picture_path(options.output)
+    if options.film:
+        check_picture_path(options.film, film=True)
+    system = load(options.system, options.variant)
+    chosen = _settings(options.set, system.frames)
+    if options.film:
+        frames = [_as_uint8(frame) for frame in system.frames([options.caption], seed=options.seed, **chosen)]
+        save_film(options.film, np.concatenate(frames))
+        picture = frames[-1][0]
+    else:
+        picture = _as_uint8(system.draw([options.caption], seed=options.seed, **chosen))[0]
+    save_picture(options.output, picture)
+
+
+def _as_uint8(pictures):
+    from .worlds.base import to_uint8
+
+    return to_uint8(pictures)
+
+
+def _settings(pairs: list[str], function) -> dict:
+    """`["layout=abc", "size=256"]` -> `{"layout": "abc", "size": 256}`; only what `function` takes."""
+    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or name not in known:
+            raise ValueError(f"--set {pair}: expected NAME=VALUE with NAME one of: {', '.join(known)}.")
+        try:
+            settings[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[name] = value
+    return settings
+
+
+def _world(options):
+    import numpy as np
+
+    from .show.files import check_picture_path, save_picture
+    from .show.grid import grid
+    from .worlds import load
+
+    world = load(options.world)
+    if options.n < 1 or not 8 <= options.size <= 4096:
+        raise ValueError(f"--n ({options.n}) must be at least 1, and --size ({options.size}) from 8 to 4096.")
+    if not options.output and not options.json:
+        raise ValueError("Say where the sheet should go (-o sheet.png), or ask for the captions (--json).")
+    if options.output:
+        check_picture_path(options.output)
+    rows = []
+    for i in range(options.n):
+        caption, facts = world.caption(options.split, i, options.seed)
+        rows.append({"caption": caption, "facts": facts, "truth": world.truth(world.spec(options.split, i))})
+    if options.output:
+        pictures = [world.render(world.spec(options.split, i), options.size) for i in range(options.n)]
+        save_picture(options.output, grid(np.stack(pictures)))
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for i, row in enumerate(rows, 1):
+            print(f"{i:3d}  {row['caption']}")
+
+
+def _train(options):
+    from .timeline import RECIPES, recipe
+
+    if options.list or not options.recipe:
+        if options.json:
+            print(json.dumps(list(RECIPES), indent=2))
+        else:
+            print("\n".join(RECIPES))
+        return
+    from .training import export, train
+
+    chosen = recipe(options.recipe)
+    folder = Path(options.folder or Path("runs") / options.recipe)
+    measures = train(chosen, folder, steps=options.steps, minutes=options.minutes, seed=options.seed)
+    if options.export:
+        export(chosen, folder, options.export)
+    if options.json:
+        print(json.dumps(measures, indent=2))
+
+
+def _judge(options):
+    from .judge.table import format_table, judge
+    from .timeline import load
+    from .worlds import load as load_world
+
+    world = load_world(options.world)
+    system = load(options.system, options.variant)
+    result = judge(lambda captions, seed: system.draw(captions, seed=seed), world, n=options.n, seed=options.seed)
+    result = {"system": options.system, **result}
+    print(json.dumps(result, indent=2) if options.json else format_table(result))
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, ["-" * width for width in widths], *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""What the notebooks show: figures with a text alternative, the library's own source, films, tables, widgets.
+
+Every figure says in words what it shows. The words are stored beside the picture and printed under it, because the
+notebook format has no agreed place for them and a screen reader must find them in every viewer.
+"""
+
+import inspect
+import io
+import textwrap
+from pathlib import Path
+
+import numpy as np
+
+_INK = "#2E2A3B"
+
+
+def figure(fig, alt: str) -> None:
+    """Display a matplotlib figure and its description, and close it."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=100, bbox_inches="tight", facecolor="white")
+    plt.close(fig)
+    _display({"image/png": buffer.getvalue()}, alt)
+
+
+def pictures(
+    images, captions=None, *, alt: str, columns: int | None = None, inches: float = 2.0, wrap: int = 0
+) -> None:
+    """Show pictures, uint8 (B, H, W, 3) or float tensor (B, 3, H, W) in [-1, 1], with what was asked for under each."""
+    import matplotlib.pyplot as plt
+
+    from ..worlds.base import to_uint8
+
+    images = to_uint8(images)
+    captions = captions if captions is not None else [""] * len(images)
+    if len(captions) != len(images):
+        raise ValueError(f"{len(images)} pictures cannot have {len(captions)} captions.")
+    columns = min(len(images), columns or 6)
+    rows = -(-len(images) // columns)
+    lines = [textwrap.fill(text, wrap or int(inches * 13)) for text in captions]
+    below = 0.16 * max(line.count("\n") + bool(line) for line in lines)  # inches for the longest caption
+    fig, axes = plt.subplots(rows, columns, figsize=(columns * inches, rows * (inches + below)), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, line in zip(axes.flat, images, lines, strict=False):
+        axis.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
+        axis.set_anchor("N")
+        axis.text(0.5, -0.03, line, transform=axis.transAxes, ha="center", va="top", fontsize=8, color=_INK)
+    fig.tight_layout(pad=0.4, h_pad=0.4 + 7 * below, w_pad=0.6)
+    figure(fig, alt)
+
+
+def film(frames: np.ndarray, *, alt: str, seconds: float = 6.0) -> None:
+    """Show uint8 (T, H, W, 3) frames as an endless film."""
+    from .files import gif
+
+    _display({"image/gif": gif(frames, seconds)}, alt)
+
+
+def source(*things) -> None:
+    """Show the library's own code, so that no notebook holds a second copy of it."""
+    from IPython.display import Markdown, display
+
+    for thing in things:
+        lines, start = inspect.getsourcelines(thing)
+        path = Path(inspect.getfile(thing))
+        parts = path.parts[len(path.parts) - 1 - path.parts[::-1].index("t2i_course") :]
+        display(Markdown(f"`{'/'.join(parts)}`, line {start}\n```python\n{textwrap.dedent(''.join(lines))}```"))
+
+
+def table(rows: list[dict], digits: int = 3) -> None:
+    """Show rows (dicts with the same keys) as a table; floats are rounded."""
+    from IPython.display import Markdown, display
+
+    def cell(value):
+        return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+    header = list(rows[0])
+    lines = [header, ["---"] * len(header), *([cell(row.get(key, "")) for key in header] for row in rows)]
+    display(Markdown("\n".join("| " + " | ".join(line) + " |" for line in lines)))
+
+
+def play(draw, *, alt: str, **controls):
+    """Let the reader play: `draw(**values)` makes a uint8 (H, W, 3) picture, again whenever a control is moved.
+
+    A control is a widget, or what `ipywidgets.interactive` makes one from: (low, high, step), a list of choices, a
+    string. The first picture is stored with the notebook, so that it reads well without being run.
+    """
+    import ipywidgets as widgets
+    from IPython.display import display
+
+    made = widgets.interactive(lambda **_: None, **controls).children[:-1]
+    names = list(controls)
+    for control in made:
+        control.style.description_width = "initial"
+        if hasattr(control, "continuous_update"):
+            control.continuous_update = False  # one picture when the slider is let go, not thirty on the way
+    values = {name: control.value for name, control in zip(names, made, strict=True)}
+    shown = widgets.Image(value=_png(draw(**values)), format="png", layout=widgets.Layout(max_width="512px"))
+    note = widgets.HTML()
+
+    def again(_):
+        try:
+            note.value = "<i>drawing …</i>"
+            shown.value = _png(draw(**{name: control.value for name, control in zip(names, made, strict=True)}))
+            note.value = ""
+        except ValueError as error:  # what the reader typed cannot be drawn: say so where they are looking
+            import html
+
+            note.value = f"<b>{html.escape(str(error))}</b>"
+
+    for control in made:
+        control.observe(again, names="value")
+    box = widgets.VBox([*made, note, shown])
+    view = box._repr_mimebundle_()
+    display({**view, "image/png": shown.value, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+    return None
+
+
+def _display(data: dict, alt: str) -> None:
+    from IPython.display import Markdown, display
+
+    if not alt or not alt.strip():
+        raise ValueError("A figure needs an alt text: say in a sentence what it shows.")
+    kind = next(iter(data))
+    display({**data, "text/plain": alt}, raw=True, metadata={kind: {"alt": alt}})
+    display(Markdown(f"*{alt}*"))
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()

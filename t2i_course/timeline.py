@@ -1,0 +1,261 @@
+"""The history of text-to-image synthesis as data: every system, its place on the six axes, and where it is taught.
+
+The lecture ends each era with the same question, "How could we improve it?", and the same six answers: another
+generative technique, a better text encoder, a better architecture, a better connection of text and picture, more data,
+a bigger model. An `Anatomy` is one choice on each of the first five; the parameter counts say the sixth.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a system is made of."""
+
+    technique: str
+    text: str
+    architecture: str
+    connection: str
+    data: str
+
+
+@dataclass(frozen=True)
+class System:
+    """One system of the course. `module` is None as long as only the lecture, not the library, knows it."""
+
+    year: int
+    name: str
+    title: str
+    chapter: str
+    anatomy: Anatomy
+    module: str | None = None  # "package.module:Class"
+    variants: dict[str, int] = field(default_factory=dict)  # parameters of each variant that can be built
+
+
+HISTORY: tuple[System, ...] = (
+    System(
+        2007,
+        "picture_layout",
+        "Text-to-Picture by layout",
+        "01",
+        Anatomy("collage", "keyphrases, PageRank", "picture library", "retrieval and layout", "pictograms"),
+        module="t2i_course.layout.picture_layout:PictureLayout",
+        variants={"full": 0},
+    ),
+    System(
+        2015,
+        "aligndraw",
+        "alignDRAW",
+        "02",
+        Anatomy("VAE", "bi-LSTM", "recurrent attention", "soft attention over words", "MS-COCO"),
+    ),
+    System(
+        2016,
+        "gan_cls",
+        "GAN-INT-CLS",
+        "04",
+        Anatomy("GAN", "char-CNN-RNN", "DCGAN", "concatenation", "Oxford-102, CUB, MS-COCO"),
+    ),
+    System(
+        2016,
+        "pixelcnn",
+        "PixelRNN and PixelCNN",
+        "07",
+        Anatomy("autoregressive", "class label", "masked CNN", "gates", "CIFAR-10, ImageNet"),
+    ),
+    System(
+        2016,
+        "stackgan",
+        "StackGAN",
+        "05",
+        Anatomy("GAN", "char-CNN-RNN", "two stacked CNNs", "conditioning augmentation", "CUB, Oxford-102, MS-COCO"),
+    ),
+    System(
+        2017,
+        "attngan",
+        "AttnGAN",
+        "06",
+        Anatomy("GAN", "bi-LSTM", "three-stage CNN", "attention over words", "CUB, MS-COCO"),
+    ),
+    System(
+        2017,
+        "vqvae",
+        "VQ-VAE",
+        "08",
+        Anatomy("VAE and autoregressive", "none", "CNN with codebook", "none", "ImageNet"),
+    ),
+    System(
+        2020,
+        "imagegpt",
+        "image GPT",
+        "09",
+        Anatomy("autoregressive", "none", "transformer", "none", "ImageNet"),
+    ),
+    System(
+        2020,
+        "ddpm",
+        "DDPM",
+        "11",
+        Anatomy("diffusion", "none", "U-Net", "none", "CIFAR-10, LSUN, CelebA-HQ"),
+    ),
+    System(
+        2020,
+        "vqgan",
+        "VQGAN and taming transformers",
+        "09",
+        Anatomy("GAN and autoregressive", "class label, tokens", "CNN and transformer", "prefix tokens", "ImageNet"),
+    ),
+    System(
+        2021,
+        "dalle",
+        "DALL·E",
+        "09",
+        Anatomy("autoregressive", "BPE tokens", "transformer", "prefix tokens", "250 million web pairs"),
+    ),
+    System(
+        2021,
+        "clip",
+        "CLIP",
+        "10",
+        Anatomy("contrastive", "transformer", "ViT or ResNet", "shared embedding", "400 million web pairs"),
+    ),
+    System(
+        2021,
+        "adm",
+        "Guided diffusion (ADM)",
+        "12",
+        Anatomy("diffusion", "class label", "U-Net", "classifier guidance", "ImageNet"),
+    ),
+    System(
+        2021,
+        "glide",
+        "GLIDE",
+        "13",
+        Anatomy("diffusion", "transformer", "U-Net cascade", "attention, guidance", "250 million web pairs"),
+    ),
+    System(
+        2021,
+        "latent_diffusion",
+        "Latent diffusion",
+        "14",
+        Anatomy("diffusion in latents", "BERT-like", "autoencoder and U-Net", "cross-attention", "LAION-400M"),
+    ),
+    System(
+        2022,
+        "dalle2",
+        "DALL·E 2 (unCLIP)",
+        "13",
+        Anatomy("diffusion", "CLIP with prior", "U-Net cascade", "CLIP embedding", "650 million web pairs"),
+    ),
+    System(
+        2022,
+        "maskgit",
+        "MaskGIT",
+        "18",
+        Anatomy("masked tokens", "class label", "bidirectional transformer", "prefix token", "ImageNet"),
+    ),
+    System(
+        2022,
+        "imagen",
+        "Imagen",
+        "13",
+        Anatomy("diffusion", "T5-XXL, frozen", "U-Net cascade", "cross-attention", "860 million pairs"),
+    ),
+    System(
+        2022,
+        "parti",
+        "Parti",
+        "09",
+        Anatomy("autoregressive", "transformer encoder", "ViT-VQGAN, transformer", "cross-attention", "web pairs"),
+    ),
+    System(
+        2022,
+        "stable_diffusion",
+        "Stable Diffusion",
+        "15",
+        Anatomy("diffusion in latents", "CLIP, frozen", "autoencoder and U-Net", "cross-attention", "LAION-5B"),
+    ),
+    System(
+        2023,
+        "muse",
+        "Muse",
+        "18",
+        Anatomy("masked tokens", "T5-XXL, frozen", "VQGAN and transformer", "cross-attention", "460 million pairs"),
+    ),
+    System(
+        2023,
+        "stylegan_t",
+        "StyleGAN-T",
+        "17",
+        Anatomy("GAN", "CLIP", "StyleGAN", "modulation", "250 million web pairs"),
+    ),
+    System(
+        2023,
+        "gigagan",
+        "GigaGAN",
+        "17",
+        Anatomy("GAN", "CLIP with own layers", "StyleGAN with attention", "modulation, cross-attention", "LAION"),
+    ),
+    System(
+        2023,
+        "kandinsky",
+        "Kandinsky 2",
+        "16",
+        Anatomy("diffusion in latents", "CLIP, XLM-R, prior", "MoVQ and U-Net", "cross-attention", "LAION"),
+    ),
+    System(
+        2024,
+        "var",
+        "VAR",
+        "19",
+        Anatomy("autoregressive over scales", "class label", "transformer", "adaptive norm", "ImageNet"),
+    ),
+    System(
+        2024,
+        "sana",
+        "SANA",
+        "19",
+        Anatomy("flow in latents", "Gemma, frozen", "deep autoencoder, linear DiT", "cross-attention", "web pairs"),
+    ),
+)
+
+
+def systems() -> list[System]:
+    """The systems that the library can draw with, oldest first."""
+    return [system for system in HISTORY if system.module]
+
+
+def find(name: str) -> System:
+    """The system called `name`; it must be one that the library can draw with."""
+    for system in systems():
+        if system.name == name:
+            return system
+    raise ValueError(f"There is no system {name!r}. The systems are: {', '.join(s.name for s in systems())}.")
+
+
+def load(name: str, variant: str | None = None, **options):
+    """A system ready to draw: an object with `frames(captions, seed=0, ...)` and `draw(captions, seed=0, ...)`.
+
+    `variant` defaults to the small model, or to the only one that there is.
+    """
+    system = find(name)
+    if variant is None:
+        variant = "small" if "small" in system.variants else next(iter(system.variants))
+    if variant not in system.variants:
+        raise ValueError(f"{name} has no variant {variant!r}. Its variants are: {', '.join(system.variants)}.")
+    module, class_name = system.module.split(":")
+    factory = getattr(import_module(module), class_name)
+    return factory.load(variant, **options) if hasattr(factory, "load") else factory(**options)
+
+
+# What `t2i train` can train: name -> "module:function", a function without arguments that returns a Recipe.
+RECIPES: dict[str, str] = {}
+
+
+def recipe(name: str):
+    """The recipe called `name`."""
+    if name not in RECIPES:
+        raise ValueError(f"There is no recipe {name!r}. The recipes are: {', '.join(RECIPES)}.")
+    module, function = RECIPES[name].split(":")
+    return getattr(import_module(module), function)(name)
