@@ -28,6 +28,7 @@ notebooks: $(READY)  ## make notebooks/*.ipynb from notebooks/sources/*.py where
 lock: $(READY)  ## newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev --no-header \
 		--upgrade pyproject.toml -o requirements.lock
+	$(BIN)/python .ci/environment.py
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -1,0 +1,102 @@
+"""The `t2i` command, as a user types it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from t2i_course import timeline
+from t2i_course.cli import main
+
+FARM = "First the farmer gives hay to the goat. Then the farmer gets milk from the cow."
+
+
+def test_importing_the_course_imports_nothing_heavy():
+    script = "import sys, t2i_course, t2i_course.cli; print([m for m in sys.modules if m.split('.')[0] in ('torch','numpy')])"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["systems", "draw", "world", "train", "judge"])
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"t2i {command}" in capsys.readouterr().out.split("example")[1]
+
+
+def test_systems_as_a_table_and_as_data(capsys):
+    assert main(["systems", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"name", "year", "title", "anatomy", "variants", "chapter"} == set(rows[0])
+    assert rows[0]["name"] == "picture_layout"
+    assert all(isinstance(n, int) for row in rows for n in row["variants"].values())
+    main(["systems"])
+    table = capsys.readouterr().out
+    assert all(row["name"] in table for row in rows)
+
+
+def test_every_listed_system_draws():
+    for system in timeline.systems():
+        picture = timeline.load(system.name).draw(["a red bird on a tree"], seed=1)
+        assert len(picture) == 1
+
+
+def test_draw_writes_a_picture_and_a_film(tmp_path, capsys):
+    picture, film = tmp_path / "farm.png", tmp_path / "farm.gif"
+    assert main(["draw", "picture_layout", FARM, "-o", str(picture), "--film", str(film), "--set", "size=128"]) == 0
+    assert Image.open(picture).size == (128, 128)
+    with Image.open(film) as frames:
+        assert frames.n_frames > 5
+        frames.seek(frames.n_frames - 1)
+        last = np.asarray(frames.convert("RGB")).astype(int)
+    assert np.abs(last - np.asarray(Image.open(picture).convert("RGB"))).mean() < 8  # it ends with the picture
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("world", ["flowers", "birds", "scenes"])
+def test_world_writes_a_sheet_and_its_captions(world, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    assert main(["world", world, "--n", "4", "--size", "32", "-o", str(sheet), "--json", "--split", "novel"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 4
+    for row in rows:
+        assert row["facts"].items() <= row["truth"].items()
+    assert Image.open(sheet).size == (70, 70)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["draw", "dalle9", "a cat", "-o", "x.png"], "no system 'dalle9'. The systems are: picture_layout"),
+        (["draw", "picture_layout", "a cat", "-o", "x.bmp"], "ends in .png or .jpg"),
+        (["draw", "picture_layout", "a cat", "-o", "nowhere/x.png"], "folder nowhere does not exist"),
+        (["draw", "picture_layout", "a cat", "-o", "x.png", "--film", "x.mp4"], "film ends in .gif"),
+        (["draw", "picture_layout", "a cat", "-o", "x.png", "--set", "colour=1"], "NAME one of:"),
+        (["draw", "picture_layout", "", "-o", "x.png"], "picture_layout|draw"),
+        (["draw", "picture_layout", "a cat", "-o", "x.png", "--variant", "huge"], "no variant 'huge'"),
+        (["world", "fish", "-o", "x.png"], "no world 'fish'"),
+        (["world", "birds", "--n", "0", "-o", "x.png"], "at least 1"),
+        (["world", "birds"], "where the sheet should go"),
+        (["world", "birds", "--split", "fun", "-o", "x.png"], "no split 'fun'"),
+        (["train", "nothing"], "no recipe 'nothing'"),
+        (["judge", "picture_layout", "--world", "fish"], "no world 'fish'"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert any(part in error for part in message.split("|"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_lists_what_can_be_trained(capsys):
+    assert main(["train", "--list", "--json"]) == 0
+    names = json.loads(capsys.readouterr().out)
+    assert "recogniser_flowers" in names
+    for name in names:
+        assert timeline.recipe(name).name == name

@@ -1,0 +1,124 @@
+"""The stored notebooks: made from their sources, run from top to bottom, readable without being run."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SPEC = importlib.util.spec_from_file_location("make", ROOT / "notebooks" / "sources" / "make.py")
+make = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(make)
+
+SOURCES = make.sources()
+MARKERS = ("NBVAL_IGNORE_OUTPUT", "NBVAL_CHECK_OUTPUT", "NBVAL_RAISES_EXCEPTION", "NBVAL_SKIP")
+
+
+def stored(source):
+    return nbformat.read(ROOT / "notebooks" / f"{source.stem}.ipynb", as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def test_every_source_has_its_notebook_and_the_other_way_round():
+    assert SOURCES
+    assert {s.stem for s in SOURCES} == {n.stem for n in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_a_notebook_is_what_its_source_makes(source):
+    assert make.is_current(source), "run `make notebooks`"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_a_notebook_was_run_from_top_to_bottom_without_errors(source):
+    notebook = stored(source)
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [o for cell in cells for o in cell.outputs if o.output_type == "error"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_nbval_markers_are_ones_that_nbval_sees(source):
+    """nbval silently ignores a marker that shares its line, and stored outputs that follow a trailing semicolon."""
+    for cell in code_cells(stored(source)):
+        lines = cell.source.splitlines()
+        for line in lines:
+            for marker in MARKERS:
+                assert marker not in line or line == f"# {marker}", line
+        if "# NBVAL_CHECK_OUTPUT" in lines:
+            assert not lines[-1].rstrip().endswith(";"), cell.source
+            assert cell.outputs, f"nothing to compare: {cell.source}"
+            assert "text/plain" in str(cell.outputs) or all(o.output_type == "stream" for o in cell.outputs)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_some_results_are_compared(source):
+    assert [c for c in code_cells(stored(source)) if c.source.startswith("# NBVAL_CHECK_OUTPUT\n")]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_every_picture_has_words_and_no_widget_is_left_dead(source):
+    for cell in code_cells(stored(source)):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            assert make.WIDGET not in data
+            for kind in ("image/png", "image/gif"):
+                if kind in data:
+                    assert len(data["text/plain"].split()) >= 5, f"no description: {cell.source}"
+                    assert not re.match(r"<.* at 0x|<Figure|<IPython", data["text/plain"]), cell.source
+            if output.output_type == "stream":
+                assert output.name == "stdout", output.text
+    for cell in stored(source).cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"!\[\]\(|<img(?![^>]*alt=\"[^\"])", cell.source), cell.source
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_the_rhythm_of_a_chapter(source):
+    """A promise, something to play with, one exercise with its solution folded, and what came next."""
+    notebook = stored(source)
+    first = notebook.cells[0].source
+    assert first.startswith("# ")
+    assert "you will be able to" in first
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert "show.play(" in text
+    assert re.search(r"^## .*exercise", text, re.M | re.I)
+    assert [c for c in code_cells(notebook) if c.metadata.get("jupyter", {}).get("source_hidden")]
+    assert "next" in notebook.cells[-1].source
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_a_notebook_fits_its_budget(source):
+    """The stored measure (nothing is timed here): at most 90 s, 1.5 MB, and no network."""
+    import json
+
+    budget = json.loads(make.BUDGETS.read_text())[source.stem]
+    assert budget["seconds"] <= 90
+    assert (ROOT / "notebooks" / f"{source.stem}.ipynb").stat().st_size <= 1.5e6
+    assert set(budget) == {"seconds", "peak_mib", "needs"}
+
+
+def test_the_readme_has_the_table_of_chapters():
+    assert make.readme_with_table(make.README.read_text()) == make.README.read_text(), "run `make notebooks`"
+
+
+def test_cell_ids_follow_the_text(tmp_path):
+    source = tmp_path / "99_x.py"
+    head = (
+        "# ---\n# jupyter:\n#   t2i: {chapter: '99', title: x, year: 2007, system: x, promise: x, minutes: 1}\n# ---\n"
+    )
+    source.write_text(head + "\n# %% [markdown]\n# hello\n\n# %%\n1\n\n# %%\n1\n")
+    first = make.convert(source)
+    source.write_text(head + "\n# %% [markdown]\n# hello\n\n# %%\n2\n\n# %%\n1\n")
+    second = make.convert(source)
+    ids = [[cell.id for cell in notebook.cells] for notebook in (first, second)]
+    assert len(set(ids[0])) == 3
+    assert ids[0][0] == ids[1][0]
+    assert ids[0][1] == ids[1][2]  # the same text keeps its id wherever it moves
+    assert first.metadata["t2i"]["chapter"] == "99"
