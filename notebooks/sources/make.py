@@ -1,4 +1,4 @@
-"""Make the notebooks from their text sources: convert, run, normalise, measure; then the README's table of chapters.
+"""Make the notebooks from their text sources: convert, run, normalise, measure; then the README's table and picture.
 
     make notebooks              # those whose source has changed
     make notebooks ARGS=--all   # all of them (after a change of the library)
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+
+from t2i_course.show.poster import poster
 
 SOURCES = Path(__file__).resolve().parent
 NOTEBOOKS = SOURCES.parent
@@ -164,6 +166,7 @@ def main() -> None:
             print(f"running {source.stem} …", flush=True)
             # In a process of its own, so that the peak memory measured is this notebook's.
             subprocess.run([sys.executable, __file__, "--run", str(source)], check=True)
+    poster(README.parent / "data" / "poster.png")
     README.write_text(readme_with_table(README.read_text()))
 
 
