@@ -1,0 +1,39 @@
+"""The history as data: complete, in order, and with the parameter counts that the models really have."""
+
+import json
+
+import pytest
+
+from t2i_course import timeline
+from t2i_course.paths import DATA
+from t2i_course.show.history import family
+
+
+def test_history_is_in_order_and_complete():
+    years = [system.year for system in timeline.HISTORY]
+    assert years == sorted(years)
+    names = [system.name for system in timeline.HISTORY]
+    assert len(set(names)) == len(names)
+    for system in timeline.HISTORY:
+        assert all(vars(system.anatomy).values())
+        assert family(system.anatomy.technique)
+        assert bool(system.module) == bool(system.variants)
+
+
+def test_parameters_of_the_2007_system():
+    """Its learnt numbers: picturability weights and bias, and two linear chains."""
+    stored = json.loads((DATA / "layout" / "picturability.json").read_text())
+    count = len(stored["weights"]) + 1
+    for name in ("tagger", "abc"):
+        chain = json.loads((DATA / "layout" / f"{name}.json").read_text())
+        count += sum(map(len, chain["weights"].values())) + sum(map(len, chain["transitions"]))
+    assert timeline.find("picture_layout").variants == {"full": count}
+
+
+def test_asking_for_what_is_not_there():
+    with pytest.raises(ValueError, match="no system 'imagen'"):  # in the history, but not in the library
+        timeline.find("imagen")
+    with pytest.raises(ValueError, match="no variant 'small'"):
+        timeline.load("picture_layout", "small")
+    with pytest.raises(ValueError, match="no recipe"):
+        timeline.recipe("gan")
