@@ -182,8 +182,7 @@ def _settings(pairs: list[str], function) -> dict:
 def _world(options):
     import numpy as np
 
-    from .show.files import check_picture_path, save_picture
-    from .show.grid import grid
+    from .show.files import check_picture_path, grid, save_picture
     from .worlds import load
 
     world = load(options.world)

@@ -94,9 +94,10 @@ for name, value in flowers.truth(spec).items():
 # %%
 rng = np.random.default_rng(0)
 captions = flowers.captions(spec, rng, 4)
+sizes = (16, 32, 64, 256)
 show.pictures(
-    np.stack([flowers.render(spec, size) for size in (16, 32, 64, 256)]),
-    captions,
+    np.stack([flowers.render(spec, size).repeat(256 // size, axis=0).repeat(256 // size, axis=1) for size in sizes]),
+    [f"{size} pixels: {caption}" for size, caption in zip(sizes, captions, strict=True)],
     columns=4,
     alt="One flower drawn at 16, 32, 64 and 256 pixels; under each stands another caption of the same flower.",
 )

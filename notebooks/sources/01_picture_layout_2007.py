@@ -28,7 +28,6 @@
 import tempfile
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from t2i_course import show, timeline, worlds
@@ -80,26 +79,22 @@ print(f"Bayesian {picturability.from_hit_counts(17_400, 10_400_000):.2f}")
 
 # %%
 model = picturability.Picturability.default()
-names, weights = list(picturability.FEATURES), np.array(model.weights)
-order = np.argsort(weights)
-fig, axis = plt.subplots(figsize=(7, 4.2))
-axis.barh(np.array(names)[order], weights[order], color=np.where(weights[order] > 0, "#2A9D8F", "#E4572E"))
-axis.set_xlabel("weight: left speaks against drawing the word, right for it")
-show.figure(
-    fig,
-    alt="A bar chart of the fitted weights: colours, visible actions and nouns speak for drawing a word, ideas and abstract endings against it.",
+order = np.argsort(model.weights)[::-1]
+show.bars(
+    [list(picturability.FEATURES)[i] for i in order],
+    {"weight": np.array(model.weights)[order]},
+    ylabel="speaks for drawing",
+    alt="Bars of the fitted weights: colours, visible actions and nouns speak for drawing a word, ideas and times against it.",
 )
 
 # %%
 LONGER = "The old king was tired of war. He gave his golden crown to a poor girl and went to live on an island."
 words = tagging.tag_text(LONGER)
-probability = model(words, system.library)
-fig, axis = plt.subplots(figsize=(11, 1.6))
-axis.bar(range(len(words)), probability, color="#2A9D8F")
-axis.set_xticks(range(len(words)), [word.text for word in words], rotation=60, ha="right")
-axis.set_ylabel("picturable")
-show.figure(
-    fig,
+show.bars(
+    [word.text for word in words],
+    {"probability": model(words, system.library)},
+    ylabel="picturable",
+    inches=(10, 1.6),
     alt="Bars over the words of a longer story: king, crown, girl and island are high, war and the small words are low.",
 )
 
@@ -120,23 +115,14 @@ show.source(keyphrases.pagerank)
 
 # %%
 ranks, graph, drawable = keyphrases.rank(words, system.library)
-uniform = keyphrases.pagerank(graph, np.ones(len(graph)))
-lemmas = list(ranks)
-fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=[1, 1.6])
-left.imshow(graph, cmap="Greys")
-left.set_xticks(range(len(lemmas)), lemmas, rotation=90)
-left.set_yticks(range(len(lemmas)), lemmas)
-left.set_title("who stands near whom")
-right.bar(np.arange(len(lemmas)) - 0.2, uniform, 0.4, color="#C9CDD4", label="restart anywhere (TextRank)")
-right.bar(
-    np.arange(len(lemmas)) + 0.2, list(ranks.values()), 0.4, color="#2A9D8F", label="restart where drawable (2007)"
-)
-right.set_xticks(range(len(lemmas)), lemmas, rotation=60, ha="right")
-right.legend()
-right.set_title("importance")
-show.figure(
-    fig,
-    alt="Left the matrix of neighbouring words, right two bars per word: with the drawable restart king, crown, girl and island gain and war loses.",
+show.bars(
+    list(ranks),
+    {
+        "restart anywhere (TextRank)": keyphrases.pagerank(graph, np.ones(len(graph))),
+        "restart where drawable (2007)": list(ranks.values()),
+    },
+    ylabel="importance r",
+    alt="Two bars per word: with the drawable restart king, crown, girl and island gain, war and live lose.",
 )
 
 # %% [markdown]
@@ -220,26 +206,11 @@ show.film(
 )
 
 # %%
-fig, axis = plt.subplots(figsize=(8, 2.6))
-evaluations = [row["evaluations"] for row in info["energies"]]
-for name, colour in {
-    "overlap": "#E4572E",
-    "centrality": "#2F6DB5",
-    "closeness": "#4E8D3A",
-    "energy": "#2E2A3B",
-}.items():
-    axis.plot(
-        evaluations,
-        [row[name] for row in info["energies"]],
-        color=colour,
-        label=name,
-        linewidth=2 if name == "energy" else 1,
-    )
-axis.set_xlabel("energy evaluations")
-axis.legend()
-show.figure(
-    fig,
-    alt="Energy and its three terms against evaluations: restless at first, then falling and settling; the overlap ends at zero.",
+show.lines(
+    [row["evaluations"] for row in info["energies"]],
+    {name: [row[name] for row in info["energies"]] for name in ("energy", "overlap", "centrality", "closeness")},
+    xlabel="energy evaluations",
+    alt="Energy and its three terms against evaluations: restless at first, then falling and settling.",
 )
 
 # %% [markdown]

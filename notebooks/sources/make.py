@@ -114,10 +114,13 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
 
 
 def smaller(png: str) -> str:
-    """The same PNG (base64) in fewer bytes: at most 256 colours."""
+    """The same PNG (base64) in fewer bytes: at most 256 colours. Films stay as they are."""
     from PIL import Image
 
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    if getattr(image, "n_frames", 1) > 1:
+        return png
+    image = image.convert("RGB")
     buffer = io.BytesIO()
     image.quantize(256, method=Image.Quantize.FASTOCTREE if image.width * image.height > 4e6 else 0).save(
         buffer, "PNG", optimize=True

@@ -3,10 +3,13 @@
 from importlib import import_module
 
 _WHERE = {
+    "bars": "notebook",
     "film": "notebook",
     "figure": "notebook",
-    "grid": "grid",
+    "grid": "files",
+    "lines": "notebook",
     "pictures": "notebook",
+    "play": "notebook",
     "save_film": "files",
     "save_picture": "files",
     "source": "notebook",

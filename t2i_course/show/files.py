@@ -1,6 +1,7 @@
-"""Pictures and films as files, written whole or not at all."""
+"""Sheets, pictures and films; files are written whole or not at all."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,21 @@ import numpy as np
 from ..paths import write_atomically
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def grid(pictures: np.ndarray, columns: int | None = None, gap: int | None = None) -> np.ndarray:
+    """uint8 (B, H, W, 3) -> one uint8 sheet (rows * H + gaps, columns * W + gaps, 3) on white."""
+    if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.dtype != np.uint8 or not len(pictures):
+        raise ValueError(f"A grid is made of uint8 (B, H, W, 3) pictures, not {pictures.dtype} {pictures.shape}.")
+    n, height, width, _ = pictures.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    gap = max(2, width // 32) if gap is None else gap
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        y, x = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        sheet[y : y + height, x : x + width] = picture
+    return sheet
 
 
 def check_picture_path(path: str | Path, film: bool = False) -> None:
@@ -40,11 +56,23 @@ def save_film(path: str | Path, frames: np.ndarray, seconds: float = 6.0, hold: 
 
 def gif(frames: np.ndarray, seconds: float = 6.0, hold: float = 2.0) -> bytes:
     """uint8 (T, H, W, 3) frames -> an animated GIF, endless."""
+    return _animation(frames, "GIF", seconds, hold)
+
+
+def animated_png(frames: np.ndarray, seconds: float = 6.0, hold: float = 2.0) -> bytes:
+    """uint8 (T, H, W, 3) frames -> an animated PNG, endless."""
+    return _animation(frames, "PNG", seconds, hold)
+
+
+def _animation(frames, kind, seconds, hold):
     from PIL import Image
 
-    images = [Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames]
+    # One palette for all frames, taken from some of them: small files, and colours that do not flicker.
+    some = frames[:: max(1, len(frames) // 8)]
+    palette = Image.fromarray(np.concatenate([*some, frames[-1]])).quantize(255)
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     each = max(20, int(1000 * seconds / len(images)))  # browsers slow down anything faster than 20 ms
     durations = [each] * (len(images) - 1) + [each + int(1000 * hold)]
     buffer = io.BytesIO()
-    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False)
+    images[0].save(buffer, kind, save_all=True, append_images=images[1:], duration=durations, loop=0)
     return buffer.getvalue()

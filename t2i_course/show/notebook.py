@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 _INK = "#2E2A3B"
+_COLORS = ("#2A9D8F", "#E4572E", "#2F6DB5", "#E0A526", "#9B6BC8", "#868C98")
 
 
 def figure(fig, alt: str) -> None:
@@ -38,7 +39,7 @@ def pictures(
         raise ValueError(f"{len(images)} pictures cannot have {len(captions)} captions.")
     columns = min(len(images), columns or 6)
     rows = -(-len(images) // columns)
-    lines = [textwrap.fill(text, wrap or int(inches * 13)) for text in captions]
+    lines = [textwrap.fill(text, int(inches * 13)) for text in captions]
     below = 0.16 * max(line.count("\n") + bool(line) for line in lines)  # inches for the longest caption
     fig, axes = plt.subplots(rows, columns, figsize=(columns * inches, rows * (inches + below)), squeeze=False)
     for axis in axes.flat:
@@ -51,11 +52,46 @@ def pictures(
     figure(fig, alt)
 
 
-def film(frames: np.ndarray, *, alt: str, seconds: float = 6.0) -> None:
-    """Show uint8 (T, H, W, 3) frames as an endless film."""
-    from .files import gif
+def bars(names, series: dict, *, alt: str, ylabel: str = "", inches=(9, 2.6)) -> None:
+    """Show numbers as bars over `names`; `series` is {label: values}, drawn side by side."""
+    import matplotlib.pyplot as plt
 
-    _display({"image/gif": gif(frames, seconds)}, alt)
+    fig, axis = plt.subplots(figsize=inches)
+    width = 0.8 / len(series)
+    for i, (label, values) in enumerate(series.items()):
+        axis.bar(
+            np.arange(len(names)) + (i - (len(series) - 1) / 2) * width, values, width, label=label, color=_COLORS[i]
+        )
+    axis.set_xticks(range(len(names)), names, rotation=45 if max(map(len, names)) > 4 else 0, ha="right", fontsize=8)
+    _finish(fig, axis, series, "", ylabel, alt)
+
+
+def lines(
+    x, series: dict, *, alt: str, xlabel: str = "", ylabel: str = "", inches: tuple[float, float] = (9, 2.6)
+) -> None:
+    """Show numbers as lines over `x`; `series` is {label: values}."""
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=inches)
+    for i, (label, values) in enumerate(series.items()):
+        axis.plot(x, values, label=label, color=_COLORS[i], linewidth=1.5, linestyle=("-", "--", "-.", ":")[i % 4])
+    _finish(fig, axis, series, xlabel, ylabel, alt)
+
+
+def _finish(fig, axis, series, xlabel, ylabel, alt):
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(series) > 1:
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure(fig, alt)
+
+
+def film(frames: np.ndarray, *, alt: str, seconds: float = 6.0) -> None:
+    """Show uint8 (T, H, W, 3) frames as an endless film (an animated PNG, which every viewer of notebooks shows)."""
+    from .files import animated_png
+
+    _display({"image/png": animated_png(frames, seconds)}, alt)
 
 
 def source(*things) -> None:

@@ -23,7 +23,9 @@ def poster(path: str | Path, size: int = 300) -> None:
     for axis, (title, caption, picture) in zip(axes, drawn, strict=True):
         axis.imshow(np.asarray(picture))
         axis.set_title(title, fontsize=10, color="#868C98", loc="left")
-        axis.text(0, -0.05, textwrap.fill(caption, 36), transform=axis.transAxes, va="top", fontsize=10, color="#2E2A3B")
+        axis.text(
+            0, -0.05, textwrap.fill(caption, 36), transform=axis.transAxes, va="top", fontsize=10, color="#2E2A3B"
+        )
         axis.axis("off")
     fig.savefig(path, dpi=100, bbox_inches="tight", facecolor="white", metadata={"Software": None})
     plt.close(fig)
