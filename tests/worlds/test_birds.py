@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from t2i_course.worlds.birds import ATTRIBUTES, BILLS, COLOURS, MAIN_PARTS, POSES, TEMPLATES, Bird, Birds
+from t2i_course.worlds.birds import ATTRIBUTES, BILLS, COLOURS, MAIN_PARTS, POSES, Bird, Birds
+from t2i_course.worlds.birds_language import TEMPLATES
 from t2i_course.worlds.language import UnknownWord
 
 world = Birds()

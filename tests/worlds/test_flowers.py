@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from t2i_course.worlds.flowers import ATTRIBUTES, CENTERS, FORMS, FRAMES, LEAVES, PALETTE, PATTERNS, Flower, Flowers
+from t2i_course.worlds.flowers import ATTRIBUTES, CENTERS, COLORS, FORMS, LEAVES, PATTERNS, Flower, Flowers
+from t2i_course.worlds.flowers_language import FLOWER_FRAMES, LOOKS_FRAMES, PETALS_FRAMES
 from t2i_course.worlds.language import UnknownWord
 
 WORLD = Flowers()
@@ -20,10 +21,10 @@ def samples(n, seed=0):
 
 
 def test_there_are_more_than_a_million_flowers():
-    colorings = len(PALETTE) * (1 + (len(PATTERNS) - 1) * (len(PALETTE) - 1)) * len(CENTERS)
+    colorings = len(COLORS) * (1 + (len(PATTERNS) - 1) * (len(COLORS) - 1)) * len(CENTERS)
     number = len(FORMS) * colorings * 2 * (len(LEAVES) + 1) * len(ATTRIBUTES["background"])
     print(f"{number:,} distinct flowers, not counting their natural variation")
-    assert number == 2_982_000
+    assert number > 1_000_000
 
 
 def test_sample_reaches_every_value_and_only_what_can_be_seen():
@@ -102,7 +103,7 @@ def test_captions_are_read_back_as_they_were_meant():
 
 
 def test_there_are_many_phrasings():
-    assert len(FRAMES) >= 12
+    assert len(FLOWER_FRAMES + PETALS_FRAMES + LOOKS_FRAMES) >= 12
     texts = WORLD.captions(BASE, np.random.default_rng(0), 40)
     assert len(set(texts)) == 40
     assert len({" ".join(text.split()[:3]) for text in texts}) >= 12
