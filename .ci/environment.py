@@ -1,37 +1,28 @@
 """Write environment.yml (for conda users) from pyproject.toml and requirements.lock; part of `make lock`."""
 
 import re
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """\
-# The course for conda users: `conda env create -f environment.yml`, `conda activate t2i_course`, `jupyter lab notebooks`.
-# Made by `make lock` from pyproject.toml (which packages) and requirements.lock (which versions).
+# For conda users: `conda env create -f environment.yml`, `conda activate t2i_course`, `jupyter lab notebooks`.
+# Made by `make lock` from requirements.lock, which follows from pyproject.toml.
 name: t2i_course
 channels:
   - conda-forge
 dependencies:
-  - python=3.12
+  - python>=3.11,<3.14
   - pip
   - pip:
 """
 
 
 def environment() -> str:
-    """The text of environment.yml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    lock = (ROOT / "requirements.lock").read_text()
-    locked = {normal(name): version for name, version in re.findall(r"^([\w.-]+)==([^ ;\\]+)", lock, re.M)}
-    names = sorted(normal(re.match(r"[\w.-]+", requirement)[0]) for requirement in wanted)
-    return HEAD + "".join(f"      - {name}=={locked[name]}\n" for name in names) + "      - --editable .\n"
-
-
-def normal(name: str) -> str:
-    """A package's name as the index spells it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    """The text of environment.yml: every locked package, with the platforms and Pythons that it is for."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = [line.strip() for line in re.findall(r"^([\w.-]+==[^\\\n]+)", lock, re.M)]
+    return HEAD + "".join(f"      - {requirement}\n" for requirement in locked) + "      - --editable .\n"
 
 
 if __name__ == "__main__":
-    (ROOT / "environment.yml").write_text(environment())
+    (ROOT / "environment.yml").write_text(environment(), encoding="utf-8")

@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:  # the last one: a training that diverged
         print(f"t2i {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -215,15 +215,20 @@ def _train(options):
         else:
             print("\n".join(RECIPES))
         return
-    from .training import export, train
+    for option in ("steps", "minutes"):
+        if getattr(options, option) is not None and getattr(options, option) <= 0:
+            raise ValueError(f"--{option} must be above 0.")
+    from .training import export, last_metrics, train
 
-    chosen = recipe(options.recipe)
     folder = Path(options.folder or Path("runs") / options.recipe)
-    measures = train(chosen, folder, steps=options.steps, minutes=options.minutes, seed=options.seed)
+    train(recipe(options.recipe), folder, steps=options.steps, minutes=options.minutes, seed=options.seed)
     if options.export:
-        export(chosen, folder, options.export)
+        export(folder, options.export)
+    measured = last_metrics(folder)
     if options.json:
-        print(json.dumps(measures, indent=2))
+        print(json.dumps(measured, indent=2))
+    else:
+        _print_table(["measured on the split val", "share right"], [[k, f"{v:.4f}"] for k, v in measured.items()])
 
 
 def _judge(options):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -30,7 +31,7 @@ def cache_folder() -> Path:
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Write `content` so that `path` holds either the old file or the whole new one, whatever happens in between."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)

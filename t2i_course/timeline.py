@@ -1,4 +1,4 @@
-"""The history of text-to-image synthesis as data: every system, its place on the six axes, and where it is taught.
+"""The history of text-to-image synthesis as data: the systems of the course on the six axes, and where they are taught.
 
 The lecture ends each era with the same question, "How could we improve it?", and the same six answers: another
 generative technique, a better text encoder, a better architecture, a better connection of text and picture, more data,
@@ -22,7 +22,7 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class System:
-    """One system of the course. `module` is None as long as only the lecture, not the library, knows it."""
+    """One system, with the year in which it was made public. `module` is None while the library does not have it."""
 
     year: int
     name: str
@@ -52,17 +52,17 @@ HISTORY: tuple[System, ...] = (
     ),
     System(
         2016,
-        "gan_cls",
-        "GAN-INT-CLS",
-        "04",
-        Anatomy("GAN", "char-CNN-RNN", "DCGAN", "concatenation", "Oxford-102, CUB, MS-COCO"),
-    ),
-    System(
-        2016,
         "pixelcnn",
         "PixelRNN and PixelCNN",
         "07",
         Anatomy("autoregressive", "class label", "masked CNN", "gates", "CIFAR-10, ImageNet"),
+    ),
+    System(
+        2016,
+        "gan_cls",
+        "GAN-INT-CLS",
+        "04",
+        Anatomy("GAN", "char-CNN-RNN", "DCGAN", "concatenation", "Oxford-102, CUB, MS-COCO"),
     ),
     System(
         2016,
@@ -73,17 +73,17 @@ HISTORY: tuple[System, ...] = (
     ),
     System(
         2017,
-        "attngan",
-        "AttnGAN",
-        "06",
-        Anatomy("GAN", "bi-LSTM", "three-stage CNN", "attention over words", "CUB, MS-COCO"),
-    ),
-    System(
-        2017,
         "vqvae",
         "VQ-VAE",
         "08",
         Anatomy("VAE and autoregressive", "none", "CNN with codebook", "none", "ImageNet"),
+    ),
+    System(
+        2017,
+        "attngan",
+        "AttnGAN",
+        "06",
+        Anatomy("GAN", "bi-LSTM", "three-stage CNN", "attention over words", "CUB, MS-COCO"),
     ),
     System(
         2020,
@@ -108,6 +108,13 @@ HISTORY: tuple[System, ...] = (
     ),
     System(
         2021,
+        "clip",
+        "CLIP",
+        "10",
+        Anatomy("contrastive", "transformer", "ViT or ResNet", "shared embedding", "400 million web pairs"),
+    ),
+    System(
+        2021,
         "dalle",
         "DALL·E",
         "09",
@@ -115,10 +122,17 @@ HISTORY: tuple[System, ...] = (
     ),
     System(
         2021,
-        "clip",
-        "CLIP",
+        "align",
+        "ALIGN",
         "10",
-        Anatomy("contrastive", "transformer", "ViT or ResNet", "shared embedding", "400 million web pairs"),
+        Anatomy("contrastive", "BERT", "EfficientNet", "shared embedding", "1.8 billion web pairs"),
+    ),
+    System(
+        2021,
+        "sr3",
+        "SR3",
+        "13",
+        Anatomy("diffusion", "none", "U-Net", "low-resolution picture", "FFHQ, ImageNet"),
     ),
     System(
         2021,
@@ -143,17 +157,17 @@ HISTORY: tuple[System, ...] = (
     ),
     System(
         2022,
-        "dalle2",
-        "DALL·E 2 (unCLIP)",
-        "13",
-        Anatomy("diffusion", "CLIP with prior", "U-Net cascade", "CLIP embedding", "650 million web pairs"),
-    ),
-    System(
-        2022,
         "maskgit",
         "MaskGIT",
         "18",
         Anatomy("masked tokens", "class label", "bidirectional transformer", "prefix token", "ImageNet"),
+    ),
+    System(
+        2022,
+        "dalle2",
+        "DALL·E 2 (unCLIP)",
+        "13",
+        Anatomy("diffusion", "CLIP with prior", "U-Net cascade", "CLIP embedding", "250 million web pairs"),
     ),
     System(
         2022,
@@ -200,9 +214,16 @@ HISTORY: tuple[System, ...] = (
     System(
         2023,
         "kandinsky",
-        "Kandinsky 2",
+        "Kandinsky 2.1",
         "16",
         Anatomy("diffusion in latents", "CLIP, XLM-R, prior", "MoVQ and U-Net", "cross-attention", "LAION"),
+    ),
+    System(
+        2023,
+        "markovgen",
+        "MarkovGen",
+        "18",
+        Anatomy("masked tokens", "T5-XXL, frozen", "transformer, random field", "cross-attention", "460 million pairs"),
     ),
     System(
         2024,
@@ -217,6 +238,19 @@ HISTORY: tuple[System, ...] = (
         "SANA",
         "19",
         Anatomy("flow in latents", "Gemma, frozen", "deep autoencoder, linear DiT", "cross-attention", "web pairs"),
+    ),
+    System(
+        2024,
+        "latentcrf",
+        "LatentCRF",
+        "19",
+        Anatomy(
+            "diffusion in latents",
+            "CLIP, frozen",
+            "U-Net and random field",
+            "cross-attention",
+            "that of Stable Diffusion",
+        ),
     ),
 )
 
@@ -249,8 +283,10 @@ def load(name: str, variant: str | None = None, **options):
     return factory.load(variant, **options) if hasattr(factory, "load") else factory(**options)
 
 
-# What `t2i train` can train: name -> "module:function", a function without arguments that returns a Recipe.
-RECIPES: dict[str, str] = {}
+# What `t2i train` can train: name -> "module:function", a function that takes the name and returns a Recipe.
+RECIPES: dict[str, str] = {
+    f"recogniser_{world}": "t2i_course.judge.recogniser:named_recipe" for world in ("flowers", "birds", "scenes")
+}
 
 
 def recipe(name: str):

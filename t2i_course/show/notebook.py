@@ -4,6 +4,7 @@ Every figure says in words what it shows. The words are stored beside the pictur
 notebook format has no agreed place for them and a screen reader must find them in every viewer.
 """
 
+import html
 import inspect
 import io
 import textwrap
@@ -25,9 +26,7 @@ def figure(fig, alt: str) -> None:
     _display({"image/png": buffer.getvalue()}, alt)
 
 
-def pictures(
-    images, captions=None, *, alt: str, columns: int | None = None, inches: float = 2.0, wrap: int = 0
-) -> None:
+def pictures(images, captions=None, *, alt: str, columns: int | None = None, inches: float = 2.0) -> None:
     """Show pictures, uint8 (B, H, W, 3) or float tensor (B, 3, H, W) in [-1, 1], with what was asked for under each."""
     import matplotlib.pyplot as plt
 
@@ -35,7 +34,7 @@ def pictures(
 
     images = to_uint8(images)
     captions = captions if captions is not None else [""] * len(images)
-    if len(captions) != len(images):
+    if len(captions) != len(images) or not len(images):
         raise ValueError(f"{len(images)} pictures cannot have {len(captions)} captions.")
     columns = min(len(images), columns or 6)
     rows = -(-len(images) // columns)
@@ -99,9 +98,13 @@ def source(*things) -> None:
     from IPython.display import Markdown, display
 
     for thing in things:
-        lines, start = inspect.getsourcelines(thing)
+        try:
+            lines, start = inspect.getsourcelines(thing)
+        except (TypeError, OSError):
+            raise ValueError(f"{thing!r} has no Python source to show; give a function, a class or a module.") from None
         path = Path(inspect.getfile(thing))
-        parts = path.parts[len(path.parts) - 1 - path.parts[::-1].index("t2i_course") :]
+        inside = "t2i_course" in path.parts[:-1]
+        parts = path.parts[len(path.parts) - 1 - path.parts[::-1].index("t2i_course") :] if inside else [path.name]
         display(Markdown(f"`{'/'.join(parts)}`, line {start}\n```python\n{textwrap.dedent(''.join(lines))}```"))
 
 
@@ -120,16 +123,25 @@ def table(rows: list[dict], digits: int = 3) -> None:
 def play(draw, *, alt: str, **controls):
     """Let the reader play: `draw(**values)` makes a uint8 (H, W, 3) picture, again whenever a control is moved.
 
-    A control is a widget, or what `ipywidgets.interactive` makes one from: (low, high, step), a list of choices, a
-    string. The first picture is stored with the notebook, so that it reads well without being run.
+    A control is (low, high, step, value) for a slider, a list of choices, a string to type, or any widget. The first
+    picture is stored with the notebook, so that it reads well without being run.
     """
     import ipywidgets as widgets
     from IPython.display import display
 
+    for name, control in controls.items():
+        if isinstance(control, tuple):
+            low, high, step, value = control
+            slider = widgets.IntSlider if all(isinstance(number, int) for number in control) else widgets.FloatSlider
+            controls[name] = slider(value=value, min=low, max=high, step=step)
     made = widgets.interactive(lambda **_: None, **controls).children[:-1]
+    for name, control in zip(controls, made, strict=True):
+        control.description = name
     names = list(controls)
     for control in made:
         control.style.description_width = "initial"
+        if isinstance(control, widgets.Text):
+            control.layout.width = "100%"
         if hasattr(control, "continuous_update"):
             control.continuous_update = False  # one picture when the slider is let go, not thirty on the way
     values = {name: control.value for name, control in zip(names, made, strict=True)}
@@ -141,9 +153,7 @@ def play(draw, *, alt: str, **controls):
             note.value = "<i>drawing …</i>"
             shown.value = _png(draw(**{name: control.value for name, control in zip(names, made, strict=True)}))
             note.value = ""
-        except ValueError as error:  # what the reader typed cannot be drawn: say so where they are looking
-            import html
-
+        except Exception as error:  # what the reader typed cannot be drawn: say so where they are looking
             note.value = f"<b>{html.escape(str(error))}</b>"
 
     for control in made:

@@ -15,11 +15,14 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+from . import language
 
 SPLITS = ("train", "val", "test", "novel")
 PICTURES = {"train": 20_000, "val": 1_000, "test": 2_000, "novel": 2_000}  # in the default cache of each split
@@ -115,12 +118,13 @@ class World(ABC):
 
     def sources(self) -> list[Path]:
         """The files that decide what the pictures look like; a cache made by other versions of them is not used."""
-        return [Path(inspect.getfile(type(self)))]
+        own = Path(inspect.getfile(type(self)))
+        return [*own.parent.glob(f"{own.stem}*.py"), Path(__file__), Path(language.__file__)]
 
     def fingerprint(self) -> str:
-        """A short hash of `sources()`."""
-        digest = hashlib.blake2b(digest_size=6)
-        for path in sorted([*self.sources(), Path(__file__)]):
+        """A short hash of `sources()` and of the version of the rasteriser."""
+        digest = hashlib.blake2b(version("resvg-py").encode(), digest_size=6)
+        for path in sorted(self.sources()):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -144,8 +148,9 @@ class World(ABC):
         if split not in SPLITS:
             raise ValueError(f"There is no split {split!r}. The splits are: {', '.join(SPLITS)}.")
         n = PICTURES[split] if n is None else n
-        if not (size > 0 and batch_size > 0 and n >= 0 and start >= 0):
-            raise ValueError(f"size ({size}) and batch_size ({batch_size}) must be positive; n, start not negative.")
+        check_request(size, batch_size, start, epochs)
+        if n < 0:
+            raise ValueError(f"n ({n}) must not be negative.")
         if epochs is None and n < batch_size:
             raise ValueError(f"A batch of {batch_size} needs at least as many pictures, not n={n}.")
         from .cache import cached_pictures
@@ -173,8 +178,19 @@ class World(ABC):
             yield Batch(to_float(pictures[chosen]), captions, facts, truth)
 
 
+def check_request(size: int, batch_size: int, start: int, epochs: int | None) -> None:
+    """Raise ValueError for batches that nobody can mean."""
+    if not (size > 0 and batch_size > 0 and start >= 0 and (epochs is None or epochs > 0)):
+        raise ValueError(
+            f"size ({size}), batch_size ({batch_size}) and epochs ({epochs}) must be positive, "
+            f"and start ({start}) must not be negative."
+        )
+
+
 def rasterise(svg: str, size: int) -> np.ndarray:
     """Draw an SVG: uint8 (size, size, 3)."""
+    if not 1 <= size <= 8192:
+        raise ValueError(f"A picture is from 1 to 8192 pixels wide, not {size}.")
     import resvg_py
     from PIL import Image
 

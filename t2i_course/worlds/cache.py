@@ -5,11 +5,13 @@ built under another name and renamed when it is whole, so a killed process leave
 noticed by its checksum and built again.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -38,6 +40,7 @@ def _open(folder: Path) -> np.ndarray | None:
     """The pictures of a cache, or None if there is none or it is damaged."""
     if not folder.exists():
         return None
+    pictures = None
     try:
         record = json.loads((folder / "record.json").read_text())
         pictures = np.load(folder / "pictures.npy", mmap_mode="r", allow_pickle=False)
@@ -46,8 +49,8 @@ def _open(folder: Path) -> np.ndarray | None:
         whole = False
     if not whole:
         print(f"The picture cache {folder.name} is damaged; it is built again.", file=sys.stderr)
-        shutil.rmtree(folder)
-        return None
+        pictures = None  # closes the file: Windows removes no folder with an open one
+        shutil.rmtree(folder, ignore_errors=True)
     return pictures
 
 
@@ -61,16 +64,16 @@ def _checksum(pictures: np.ndarray) -> int:
 def _build(world, split: str, size: int, n: int, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left_over in folder.parent.glob("*.tmp-*"):  # of processes that were killed
-        if time.time() - left_over.stat().st_mtime > 3600:
-            shutil.rmtree(left_over, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just finished it
+            if time.time() - left_over.stat().st_mtime > 3600:
+                shutil.rmtree(left_over, ignore_errors=True)
     needed, free = n * size * size * 3, shutil.disk_usage(folder.parent).free
     if needed > free:
         raise ValueError(
             f"The picture cache needs {needed / 2**20:.0f} MiB, but only {free / 2**20:.0f} MiB are free in "
             f"{folder.parent}. Free some room, or set T2I_CACHE to a folder on another disk."
         )
-    temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    temporary.mkdir(exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
     try:
         shape = (n, size, size, 3)
         pictures = np.lib.format.open_memmap(temporary / "pictures.npy", mode="w+", dtype=np.uint8, shape=shape)
@@ -78,6 +81,7 @@ def _build(world, split: str, size: int, n: int, folder: Path) -> None:
         pictures.flush()
         record = {"world": world.name, "split": split, "shape": shape, "crc32": _checksum(pictures)}
         (temporary / "record.json").write_text(json.dumps(record))
+        del pictures  # closes the file: Windows renames no folder with an open one
         try:
             os.rename(temporary, folder)
         except OSError:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Batch, to_float
+from .base import Batch, check_request, to_float
 
 # The published archives differ in how they number the first of several splits.
 _CLASS_LISTS = {
@@ -44,7 +44,8 @@ class Photos:
         path = self.items[index][0]
         try:
             with Image.open(path) as image:
-                return np.array(ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.LANCZOS))
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+                return np.array(ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS))
         except OSError as error:
             raise ValueError(f"{self.name}: the picture {path} cannot be read ({error}); extract it again.") from None
 
@@ -52,6 +53,7 @@ class Photos:
         self, size: int, batch_size: int, seed: int = 0, *, start: int = 0, epochs: int | None = 1, shuffle: bool = True
     ) -> Iterator[Batch]:
         """Batches as `World.batches` gives them; each picture comes with one of its captions, another in each epoch."""
+        check_request(size, batch_size, start, epochs)
         n = len(self.items)
         per_epoch = n // batch_size if epochs is None else -(-n // batch_size)
         if not per_epoch:
@@ -89,7 +91,7 @@ def coco(folder: str | Path, split: str = "train") -> Photos:
     hint = "extract annotations_trainval2014.zip there"
     annotations = _folder(Path(folder) / "annotations", name, hint) / f"captions_{split}2014.json"
     try:
-        content = json.loads(annotations.read_text())
+        content = json.loads(annotations.read_text(encoding="utf-8"))
         files = {image["id"]: pictures / image["file_name"] for image in content["images"]}
         captions: dict[int, list[str]] = {}
         for annotation in content["annotations"]:
@@ -109,9 +111,13 @@ def _reed(name, captions, split, picture_of) -> Photos:
     if not lists:
         raise ValueError(f"{name}: {captions / _CLASS_LISTS[split][0]} is missing; it lists the classes of {split}.")
     items = []
-    for class_name in lists[0].read_text().split():
-        for file in sorted((text / class_name).glob("*.txt")):
-            lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    for class_name in lists[0].read_text(encoding="utf-8").split():
+        files = sorted((text / class_name).glob("*.txt"))
+        if not files:
+            raise ValueError(f"{name}: {text / class_name} holds no captions; extract the captions again.")
+        for file in files:
+            content = file.read_text(encoding="utf-8", errors="replace")
+            lines = [line.strip() for line in content.splitlines() if line.strip()]
             if not lines:
                 raise ValueError(f"{name}: {file} holds no caption; extract it again.")
             items.append((picture_of(class_name, file.stem), lines))

@@ -10,7 +10,7 @@ from t2i_course.paths import DATA
 from t2i_course.worlds.base import rasterise
 
 FOLDER = DATA / "pictograms"
-INDEX = json.loads((FOLDER / "index.json").read_text())
+INDEX = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
 SIZE = 48
 
 # Every noun of the lecture's example captions that can be seen.
@@ -27,7 +27,7 @@ def alone(svg: str, background: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {e["name"]: alone((FOLDER / e["file"]).read_text(), "#ffffff") for e in INDEX}
+    return {e["name"]: alone((FOLDER / e["file"]).read_text(encoding="utf-8"), "#ffffff") for e in INDEX}
 
 
 def test_the_index_and_the_folder_agree():
@@ -74,7 +74,7 @@ def test_the_style_is_one(drawn):
         #2A9D8F #5DA9E9 #2F6DB5 #BFE3F7 #9B6BC8 #F49AC2 #D4608F #8D5A3B #5F3A24 #C9CDD4 #868C98 #4A4E5A""".split()
     )
     for entry in INDEX:
-        svg = (FOLDER / entry["file"]).read_text()
+        svg = (FOLDER / entry["file"]).read_text(encoding="utf-8")
         assert set(map(str.upper, re.findall(r"#[0-9a-fA-F]{6}\b", svg))) <= allowed, entry["name"]
         assert 'viewBox="0 0 64 64"' in svg
         assert not re.search(r"<(text|image|filter|script|style|a)\b|href|on\w+=", svg), entry["name"]

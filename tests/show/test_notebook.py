@@ -62,7 +62,7 @@ def test_play_draws_again_and_says_what_is_wrong(displayed, monkeypatch):
 
     real = ipywidgets.VBox
     monkeypatch.setattr(ipywidgets, "VBox", lambda children: boxes.append(real(children)) or boxes[-1])
-    show.play(draw, word="abc", size=(1, 4, 1), alt="a grey square")
+    show.play(draw, word="abc", size=(1, 4, 1, 2), alt="a grey square")
     word, size, note, image = boxes[0].children
     assert image.value == draw("abc", size.value).tobytes()
     data = displayed[0][0]
