@@ -41,7 +41,7 @@ HISTORY: tuple[System, ...] = (
         "01",
         Anatomy("collage", "keyphrases, PageRank", "picture library", "retrieval and layout", "pictograms"),
         module="t2i_course.layout.picture_layout:PictureLayout",
-        variants={"full": 6_706},
+        variants={"full": 6_676},
     ),
     System(
         2015,

@@ -136,7 +136,13 @@ show.table([{"method": name, **row} for name, row in scores.items()])
 
 # %%
 # NBVAL_CHECK_OUTPUT
+print(f"{len(fit.stories('held-out'))} held-out texts of {len(fit.annotated('held-out'))} sentences, one annotator")
 print(all(scores["picturability restart"]["F1"] > scores[other]["F1"] for other in ("uniform restart", "frequency")))
+
+# %% [markdown]
+# **Notice** the first row: on texts as short as these, picturability *alone* (a walker that always jumps) chooses about
+# as well as the whole of PageRank. What the paper's idea buys here is the restart vector; the graph has little to say
+# in a few sentences. An ablation, a row with one part taken out, is how such things are found.
 
 # %% [markdown]
 # ## Step 2: which picture for a word?

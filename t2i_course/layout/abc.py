@@ -7,7 +7,8 @@ A sentence becomes three groups from left to right, joined by arrows:
 
 Every phrase gets a label, A, B, C or O (no picture), from a linear-chain conditional random field. The paper's features
 came from a semantic role labeller and a parser; ours are the plain ones of `features`, and the model is trained on the
-sentences of data/layout/ (`fit.py` reports how well it does on held-out ones).
+sentences of data/layout/ (`fit.py` reports how well it does on held-out ones). What the labels mean, and where they
+stand, is reconstructed.
 """
 
 from functools import cache
@@ -29,7 +30,8 @@ def features(words: list[Word], found: list[Phrase]) -> list[list[str]]:
         seen_verbs = sum(v < i for v in verbs)
         last_verb = next((found[v] for v in reversed(verbs) if v < i), None)
         next_verb = next((found[v] for v in verbs if v > i), None)
-        between = [w.lower for w in words[before.end if before else 0 : phrase.start]]
+        since = before.end if before else 0
+        between = [w.lower for w in words[since : phrase.start] if w.sentence == words[phrase.head].sentence]
         head = words[phrase.head].lemma
         row = [
             f"kind={phrase.kind}",
@@ -57,15 +59,15 @@ def tagger() -> LinearChain:
     return LinearChain.load(DATA / "layout" / "abc.json")
 
 
-def label(words: list[Word]) -> list[tuple[Phrase, str]]:
-    """The phrases of a tagged text with their labels, sentence by sentence.
+def label(words: list[Word], found: list[Phrase] | None = None) -> list[tuple[Phrase, str]]:
+    """The phrases of a tagged text (those `found`, if given) with their labels, sentence by sentence.
 
     >>> from t2i_course.layout.tagging import tag_text
     >>> words = tag_text("The girl rides the bus to school in the morning.")
     >>> [(words[phrase.head].lemma, letter) for phrase, letter in label(words) if letter != "O"][:4]
     [('girl', 'A'), ('ride', 'B'), ('bus', 'C'), ('school', 'C')]
     """
-    found = phrases(words)
+    found = phrases(words) if found is None else found
     result = []
     for number in sorted({w.sentence for w in words}):
         own = [phrase for phrase in found if words[phrase.head].sentence == number]

@@ -1,13 +1,15 @@
 """Who does what to whom: noun and verb phrases of a tagged text, and the links between them.
 
-The papers used a parser; these are rules over tags. They know subjects, objects, "to" and "from", passives with "by",
-verbs that share a subject ("sat and watched"), groups ("a herd of elephants"), and two rules for pronouns: a subject
-pronoun stands for the subject of the clause before it, an object pronoun for the last object.
+The 2008 paper used a parser; these are rules over tags. They know subjects, objects, "to" and "from", passives with
+"by", two objects ("gives the goat hay"), verbs that share a subject ("sat and watched"), groups ("a herd of
+elephants"), and two rules for pronouns: a subject pronoun stands for the subject of the clause before it, an object
+pronoun for the last object.
 """
 
 from dataclasses import dataclass, replace
 
-from .tagging import Word, closed_class, word_lists
+from .pictures import PictureLibrary
+from .tagging import Word, closed_class, pictogram_words, word_lists
 
 BE = frozenset(("is", "are", "was", "were", "be", "been", "being"))
 
@@ -35,8 +37,12 @@ class Link:
     preposition: str = ""
 
 
-def phrases(words: list[Word]) -> list[Phrase]:
-    """Noun phrases, verbs and pronouns in the order of the text."""
+def phrases(words: list[Word], library: PictureLibrary | None = None) -> list[Phrase]:
+    """Noun phrases, verbs and pronouns in the order of the text.
+
+    The library (by default the course's pictograms) tells "gives the goat hay" from "buys a fire truck".
+    """
+    library = PictureLibrary.default() if library is None else library
     found: list[Phrase] = []
     i = 0
     while i < len(words):
@@ -45,6 +51,7 @@ def phrases(words: list[Word]) -> list[Phrase]:
         elif words[i].tag == "V":
             found.append(Phrase("verb", i, i + 1, i, passive=_is_passive(words, i)))
         elif end := _noun_phrase_end(words, i):
+            end = _receiver_end(words, i, end, library)
             phrase = Phrase("noun", i, end, end - 1, _preposition_before(words, i), number=_number(words, i, end))
             found.append(phrase)
             i = end
@@ -64,6 +71,25 @@ def _noun_phrase_end(words: list[Word], start: int) -> int | None:
             break
         end += 1
     return last
+
+
+def _receiver_end(words: list[Word], start: int, end: int, library: PictureLibrary) -> int:
+    """After a verb of giving, one past "goat" in "the goat hay": a living being, then a thing. Otherwise `end`."""
+    nouns = [i for i in range(start, end) if words[i].tag == "N"]
+    if not start or not _gives(words[start - 1]) or [w.lower for w in words[end : end + 1]] == ["to"]:
+        return end
+
+    def has_picture(first: int, last: int) -> bool:
+        return " ".join([*(w.lower for w in words[first:last]), words[last].lemma]) in library
+
+    if has_picture(nouns[0], nouns[-1]) or not has_picture(nouns[-1], nouns[-1]):
+        return end
+    receivers = [i for i in nouns[:-1] if words[i].lemma in pictogram_words()["alive"] and has_picture(nouns[0], i)]
+    return receivers[-1] + 1 if receivers else end
+
+
+def _gives(word: Word) -> bool:
+    return word.tag == "V" and word.lemma in word_lists()["giving"]
 
 
 def _number(words: list[Word], start: int, end: int) -> int:
@@ -96,7 +122,8 @@ def _merge_partitives(words: list[Word], found: list[Phrase]) -> list[Phrase]:
     merged: list[Phrase] = []
     for phrase in found:
         before = merged[-1] if merged else None
-        if before and before.kind == "noun" and words[before.end].lower == "of":
+        same = before and words[before.head].sentence == words[phrase.head].sentence
+        if same and before.kind == "noun" and words[before.end].lower == "of":
             measure = words[before.head].lemma
             if measure in word_lists()["partitives"]:
                 several = 4 if measure in word_lists()["crowds"] else before.number
@@ -121,6 +148,10 @@ def links(words: list[Word], found: list[Phrase]) -> list[Link]:
             before = subject
         objects = [i for i in after if not found[i].preposition]
         others = [i for i in after if found[i].preposition]
+        receiver = None
+        if _has_receiver(words, found, v, objects):
+            receiver, *objects = objects  # "gives the goat hay": hay to the goat
+            receiver = last_object if found[receiver].kind == "pronoun" else receiver
         objects = [last_object if found[i].kind == "pronoun" else i for i in objects]
         objects = [i for i in objects if i is not None]
         others = [i for i in others if found[i].kind == "noun"]
@@ -135,6 +166,8 @@ def links(words: list[Word], found: list[Phrase]) -> list[Link]:
             if objects and i not in targets and i != objects[-1]:
                 source, target = (i, objects[-1]) if found[i].preposition == "from" else (objects[-1], i)
                 result.append(Link(source, target, None, found[i].preposition))
+        if receiver is not None and objects and receiver != objects[-1]:
+            result.append(Link(objects[-1], receiver, None, "to"))
         subject = before if before is not None else subject
         last_object = objects[-1] if objects else last_object
         previous_verb = v
@@ -157,6 +190,13 @@ def _subject_before(words: list[Word], found: list[Phrase], v: int, previous_ver
             same = crosses_verb and words[found[v].head - 1].lower in ("and", "or", "then")
             return None if same else i
     return None
+
+
+def _has_receiver(words: list[Word], found: list[Phrase], v: int, objects: list[int]) -> bool:
+    """Whether the first of a verb's objects receives the second: "gives the goat hay", not "sells hay and milk"."""
+    if len(objects) < 2 or not _gives(words[found[v].head]):
+        return False
+    return not _joined(words, found[objects[0]].end, found[objects[1]].start)
 
 
 def _joined(words: list[Word], start: int, end: int) -> bool:

@@ -3,6 +3,7 @@
 Lengths are in units of a canvas of 100 by 100.
 """
 
+import base64
 import math
 import re
 from collections.abc import Sequence
@@ -127,25 +128,16 @@ def _card(card: Card) -> str:
 
 
 def embed(picture: LibraryPicture, x: float, y: float, size: float, colour: str | None = None) -> str:
-    """A library picture as a nested <svg> of the given place and size, in `colour` where it can take one."""
-    opening = re.search(r"<svg\b[^>]*>", picture.source)
-    root, inner = opening.group(), picture.source[opening.end() : picture.source.rindex("</svg>")]
-    attributes = dict(re.findall(r"""([\w:-]+)\s*=\s*["']([^"']*)["']""", root))
-    view = attributes.get("viewBox") or f"0 0 {_number(attributes.get('width'))} {_number(attributes.get('height'))}"
-    if view == "0 0 0 0":
-        raise ValueError(f"{picture.path} has neither a viewBox nor a width and height. Add a viewBox to its <svg>.")
-    # The file's other attributes (name spaces, fill ...) must live on; its size and place are ours to choose.
-    ours = ("viewBox", "width", "height", "x", "y", "xmlns", "version", "color", "id")
-    kept = "".join(f' {name}="{value}"' for name, value in attributes.items() if name not in ours)
-    shown = colour or attributes.get("color", INK)
+    """A library picture at the given place and size; a pictogram in `colour` where it can take one."""
     place = f'x="{x:.2f}" y="{y:.2f}" width="{size:.2f}" height="{size:.2f}"'
-    return f'<svg {place} viewBox="{view}" color="{shown}"{kept}>{inner}</svg>'
-
-
-def _number(length: str | None) -> str:
-    """The number of a length like "64px", "0" if there is none."""
-    found = re.match(r"[\d.]+", length or "")
-    return found.group() if found else "0"
+    if not picture.is_pictogram:  # as an image of its own: styles and ids of two files must not meet
+        data = base64.b64encode(picture.source.encode()).decode()
+        return f'<image {place} href="data:image/svg+xml;base64,{data}"/>'
+    opening = re.search(r"<svg\b[^>]*>", picture.source)
+    default = re.search(r'\scolor="([^"]*)"', opening.group())
+    shown = colour or (default.group(1) if default else INK)
+    inner = picture.source[opening.end() : picture.source.rindex("</svg>")]
+    return f'<svg {place} viewBox="0 0 64 64" color="{shown}">{inner}</svg>'
 
 
 Disc = tuple[float, float, float]  # x, y, radius

@@ -6,6 +6,7 @@ word tagger, the picturability regression, and the ABC labeller. The held-out se
 
 import json
 import sys
+from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -93,26 +94,26 @@ def _abc_data(entry: dict) -> tuple[list[list[str]], str]:
 
 
 def keyphrase_scores(split: str = "held-out", damping: float = keyphrases.DAMPING) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 of key words, for ours, plain TextRank (uniform restart) and word frequency.
+    """Precision, recall and F1 of key words: ours, ours without a walk, plain TextRank, and word frequency.
 
-    All three keep the same number of words of each text, and are compared with the annotated ones by base form.
+    All keep the same number of words of each text, and are compared with the annotated ones by base form. The walk of
+    TextRank (uniform restart) has the same damping as ours.
     """
     library = PictureLibrary.default()
-    hits = dict.fromkeys(("picturability restart", "uniform restart", "frequency"), 0)
+    hits: Counter[str] = Counter()
     kept_total = gold_total = 0
     for text, gold in stories(split):
         words = tagging.tag_text(text)
-        scores, graph, drawable = keyphrases.rank(words, library, damping=damping)
-        keep = keyphrases.how_many(len(scores))
-        plain = keyphrases.pagerank(graph, np.ones(len(graph)), damping=0.85)
-        plain = dict(zip(drawable, plain, strict=True))
+        ours, graph, drawable = keyphrases.rank(words, library, damping=damping)
+        keep = keyphrases.how_many(len(ours))
+        plain = dict(zip(drawable, keyphrases.pagerank(graph, np.ones(len(graph)), damping), strict=True))
         chosen = {
-            "picturability restart": sorted(scores, key=scores.get, reverse=True)[:keep],
+            "picturability alone (d = 0)": sorted(drawable, key=drawable.get, reverse=True)[:keep],
+            "picturability restart": sorted(ours, key=ours.get, reverse=True)[:keep],
             "uniform restart": sorted(plain, key=plain.get, reverse=True)[:keep],
             "frequency": keyphrases.most_frequent(words, keep),
         }
-        for name, lemmas in chosen.items():
-            hits[name] += len(gold & set(lemmas))
+        hits.update({name: len(gold & set(lemmas)) for name, lemmas in chosen.items()})
         kept_total, gold_total = kept_total + keep, gold_total + len(gold)
     return {name: _precision_recall(n, kept_total, gold_total) for name, n in hits.items()}
 
@@ -162,7 +163,7 @@ def main() -> None:
     for cached in (tagging.tagger, abc.tagger, picturability.Picturability.default):
         cached.cache_clear()
     for name, scores in keyphrase_scores().items():
-        print(f"key words, {name:24}", "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+        print(f"key words, {name:28}", "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
     for name, accuracy in accuracies().items():
         print(f"{name:40} {accuracy:.3f}")
 

@@ -1,17 +1,23 @@
 """Step 1 of the 2007 system: which words of a text to draw.
 
-Nouns and verbs are the nodes of a graph; words that stand near each other are linked (TextRank). A walker follows links
-with probability `damping` and otherwise jumps to a word in proportion to its picturability, so the share of time it
-spends at a word,
+Words are the nodes of a graph; those that stand near each other are linked (TextRank). A walker follows links with
+probability `damping` and otherwise jumps to a word in proportion to its picturability, so the share of time it spends
+at a word,
 
     r = (1 - d) v + d P^T r,      v = picturability / sum,
 
 is high for words that are both central to the text and drawable. The best words are kept, more of them in a longer
 text, and neighbours merge into phrases ("fire" + "truck"); adjectives come with their noun ("blue" + "sky").
-Reconstructed: window, damping and the number kept.
+
+Reconstructed: the paper's nodes are nouns, proper nouns and adjectives; ours are nouns and verbs, because verbs become
+arrows. Window, damping and the number kept are ours too.
+
+On texts as short as those of data/layout/ the walk hardly changes the choice: picturability alone (d = 0) finds the key
+words as well (`fit.keyphrase_scores`).
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +28,7 @@ from .tagging import Word
 
 NODES = "NV"  # tags of the words that are ranked
 WINDOW = 2  # nouns and verbs that many places apart (or less) are linked
-DAMPING = 0.3  # on the training sentences the scores hardly differ below 0.5, and fall towards the web's 0.85
+DAMPING = 0.3  # on the training sentences the scores hardly differ from 0 to 0.3, and fall towards the web's 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +92,11 @@ def how_many(n_words: int) -> int:
     return min(n_words, round(1.2 * n_words**0.8))
 
 
-def select(words: list[Word], scores: dict[str, float], keep: int) -> list[Keyphrase]:
+def select(words: list[Word], scores: dict[str, float], keep: int, starts: Collection[int] = ()) -> list[Keyphrase]:
     """The `keep` best words, neighbours merged into phrases, the most important phrase first.
 
-    A phrase is a run of chosen nouns in the text, with the adjectives before it, or one chosen verb.
+    A phrase is a run of chosen nouns in the text, with the adjectives before it, or one chosen verb. No run goes on
+    across one of the `starts` (places of words).
     """
     kept = set(sorted(scores, key=lambda lemma: (-scores[lemma], lemma))[:keep])
     found: dict[tuple[str, str], list[tuple[int, int]]] = {}
@@ -102,9 +109,11 @@ def select(words: list[Word], scores: dict[str, float], keep: int) -> list[Keyph
             i += 1
             continue
         start, end = i, i + 1
-        while start and words[start - 1].tag == "A":
+        while start and words[start - 1].tag == "A" and words[start - 1].sentence == words[i].sentence:
             start -= 1
         while end < len(words) and words[end].tag == "N" and words[end].lemma in kept:
+            if end in starts or words[end].sentence != words[i].sentence:
+                break
             end += 1
         text = " ".join([*(w.lower for w in words[start : end - 1]), words[end - 1].lemma])
         found.setdefault((text, "noun"), []).append((start, end))

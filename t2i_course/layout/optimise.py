@@ -7,11 +7,12 @@
     closeness   sum over pairs:   c_ij * |p_i - p_j|,  c_ij = how strongly the text links i and j
 
 p (n, 2) are the centres in a unit square, z (n,) the depths (0 is nearest), I the importances, scaled to a mean of 1.
-The three terms are the paper's; their exact form and weights, and the depth in the first, are reconstructed.
+The three terms are the paper's; their form and weights, and the depth in the first, are reconstructed.
 
-The minimum is sought as in the paper, by Monte Carlo with random restarts: each of many chains builds a picture by
-adding one image at a time near those already placed, then improves it by small random moves that become ever smaller
-and pickier. All chains move at once (one numpy call for all), and the best picture of the best chain wins.
+The minimum is sought by Monte Carlo with random restarts. The paper (reconstructed) builds many pictures, adding one
+image at a time near those already placed, and improves each by a local gradient step. Each of our many chains builds a
+picture in that way too, but then improves it by random moves that become ever smaller and pickier, as in simulated
+annealing. All chains move at once (one numpy call for all), and the best picture of the best chain wins.
 """
 
 import time

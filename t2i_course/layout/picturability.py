@@ -1,7 +1,7 @@
 """Step 1a of the 2007 system: how likely a word can be drawn.
 
-The paper asked a search engine: of 253 features made from hit counts one survived, the (natural) logarithm of image
-hits over page hits,
+The paper asked a search engine. Reconstructed: of 253 features made from hit counts one survived, the (natural)
+logarithm of image hits over page hits,
 
     p(picturable | x) = 1 / (1 + exp(-(2.78 x + 15.40))),   x = ln((image hits + 1e-9) / (page hits + 1e-9)).
 
@@ -26,7 +26,8 @@ PLACES = frozenset(("in", "on", "under", "over", "behind", "beside", "near", "in
 
 
 def from_hit_counts(image_hits: float, page_hits: float) -> float:
-    """The paper's own formula (its 2007 hit counts: banana 356,000 and 49,400,000; Bayesian 17,400 and 10,400,000)."""
+    """The formula of 2007, reconstructed (its hit counts: banana 356,000 and 49,400,000; Bayesian 17,400 and
+    10,400,000)."""
     x = math.log((image_hits + 1e-9) / (page_hits + 1e-9))
     return 1 / (1 + math.exp(-(2.78 * x + 15.40)))
 

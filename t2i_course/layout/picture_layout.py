@@ -9,21 +9,26 @@ New at the time: draw a whole text without understanding it. Three choices, made
 
 It retrieves and arranges; it generates no pixel of its own. (The equations are reconstructed.) Two other layouts are
 here to compare with: `abc` (2008) and the plain `strip` from left to right.
+
+This course's additions, not the paper's: arrows between the cards of a collage, badges with the verb's picture, as many
+copies of a picture as the text says, and pictures that take the colour that the text names.
 """
 
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
+from ..worlds.base import rasterise
 from . import abc
 from .clauses import Link, Phrase, links, phrases
 from .collage import Arrow, Box, Card, compose, frame_around
 from .keyphrases import Keyphrase, how_many, rank, select
 from .optimise import WEIGHTS, Problem, State, Weights, monte_carlo
-from .pictures import LibraryPicture, PictureLibrary, most_typical, rasterise
+from .pictures import LibraryPicture, PictureLibrary, most_typical
 from .tagging import Word, tag_text, word_lists
 
 LAYOUTS = ("collage", "abc", "strip")
@@ -63,7 +68,7 @@ class PictureLayout:
     """Draws texts as collages of library pictures. Needs no training and no torch."""
 
     def __init__(self, library: PictureLibrary | None = None):
-        self.library = library or PictureLibrary.default()
+        self.library = PictureLibrary.default() if library is None else library
 
     def draw(self, captions: Sequence[str], seed: int = 0, **options) -> np.ndarray:
         """The last frame: uint8 (B, size, size, 3). Options as for `frames`."""
@@ -80,7 +85,7 @@ class PictureLayout:
         library: PictureLibrary | str | Path | None = None,
         weights: Weights | Sequence[float] = WEIGHTS,
         max_pictures: int = 10,
-        film_frames: int = 36,
+        film_frames: int = 24,
     ) -> Iterator[np.ndarray]:
         """Pictures uint8 (B, size, size, 3) from first to last: the layout being found (other layouts: one frame).
 
@@ -90,15 +95,13 @@ class PictureLayout:
 
         Raises ValueError for a text of which nothing can be drawn.
         """
-        if isinstance(captions, str):
+        if isinstance(captions, str) or not isinstance(captions, Sequence):
             raise ValueError("captions is a list of texts; put your text into brackets: [text].")
-        if not len(captions):
+        if not captions:
             raise ValueError("captions is empty; give at least one text.")
         _check_options(size, layout, max_pictures, film_frames)
         weights = _check_weights(weights)
-        if isinstance(library, str | Path):
-            library = PictureLibrary.from_folder(library)
-        library = library or self.library
+        library = self.library if library is None else _as_library(library)
         films = []
         for text in captions:
             story = read(text, library, max_pictures)
@@ -107,7 +110,7 @@ class PictureLayout:
             else:
                 films.append([{"abc": abc_picture, "strip": strip_picture}[layout](story, library)])
         for svgs in zip(*films, strict=True):
-            yield np.stack([rasterise(svg, size)[..., :3] for svg in svgs])
+            yield np.stack([rasterise(svg, size) for svg in svgs])
 
     def svg(self, text: str, seed: int = 0) -> str:
         """The collage of one text as SVG text, for printing at any size."""
@@ -140,7 +143,8 @@ class PictureLayout:
                 for link in story.links
             ],
             "abc": [
-                (" ".join(w.lower for w in story.words[p.start : p.end]), tag) for p, tag in abc.label(story.words)
+                (" ".join(w.lower for w in story.words[p.start : p.end]), tag)
+                for p, tag in abc.label(story.words, story.phrases)
             ],
             "energies": [
                 {"evaluations": s.evaluations, "energy": s.energy, **s.terms}
@@ -163,8 +167,8 @@ def read(text: str, library: PictureLibrary, max_pictures: int = 10) -> Story:
         raise ValueError(f"A text to draw is a string with words in it; got {text!r}.")
     words = tag_text(text)
     scores, graph, drawable = rank(words, library)
-    kept = select(words, scores, how_many(len(scores)))
-    found = phrases(words)
+    found = phrases(words, library)
+    kept = select(words, scores, how_many(len(scores)), {phrase.start for phrase in found})
     text_links = links(words, found)
     importance = {place: k.importance for k in kept for start, end in k.places for place in range(start, end)}
 
@@ -191,8 +195,12 @@ def read(text: str, library: PictureLibrary, max_pictures: int = 10) -> Story:
         same = [key for key in items if key[0] == item.picture.name and (not item.colour or key[1] == item.colour)]
         key = same[-1] if same else (item.picture.name, item.colour)
         if same:
+            first = items[key]
             item = replace(
-                items[key], importance=max(items[key].importance, rank_of), mentions=(*items[key].mentions, i)
+                first,
+                importance=max(first.importance, rank_of),
+                mentions=(*first.mentions, i),
+                number=max(first.number, number),
             )
         items[key] = item
     if not items:
@@ -315,8 +323,13 @@ def view_of(story: Story, state: State) -> tuple[float, float, float]:
 
 
 def abc_picture(story: Story, library: PictureLibrary) -> str:
-    """The ABC layout of 2008: a row for each clause, who | does what | to whom and where, joined by arrows."""
+    """The ABC layout of 2008: a row for each clause, who | does what | to whom and where, joined by arrows.
+
+    A text in which nothing is A, B or C, such as a headline, becomes a strip.
+    """
     rows = abc_rows(story, library)
+    if not rows:
+        return strip_picture(story, library)
     letters = [letter for letter in "ABC" if any(row[letter] for row in rows)]
     width, height = 96 / len(letters), min(96 / len(rows), 40)
     cards: list[Card] = []
@@ -354,7 +367,7 @@ def abc_rows(story: Story, library: PictureLibrary) -> list[dict[str, list[Item]
     """For each clause, the things that are drawn as A, B and C. A second "who" in a sentence begins a new clause."""
     rows: list[dict[str, list[Item]]] = []
     sentence = None
-    for i, (phrase, letter) in enumerate(abc.label(story.words)):
+    for i, (phrase, letter) in enumerate(abc.label(story.words, story.phrases)):
         item = _shown(story, i, library)
         if letter == "O" or item is None:
             continue
@@ -395,22 +408,35 @@ def _shown(story: Story, phrase: int, library: PictureLibrary) -> Item | None:
 
 def _seed_of(text: str, seed: int) -> list[int]:
     """A text is drawn alike wherever it stands in a batch."""
-    if seed < 0:
-        raise ValueError(f"seed is a whole number from 0 on, not {seed}.")
-    return [seed, zlib.crc32(text.encode())]
+    return [_whole_number("seed", seed, 0), zlib.crc32(text.encode())]
+
+
+def _as_library(library: PictureLibrary | str | Path) -> PictureLibrary:
+    if isinstance(library, str | Path):
+        return PictureLibrary.from_folder(library)
+    if not isinstance(library, PictureLibrary):
+        raise ValueError(f"library is a PictureLibrary or a folder of pictures, not {library!r}.")
+    return library
 
 
 def _check_options(size: int, layout: str, max_pictures: int, film_frames: int) -> None:
     if layout not in LAYOUTS:
         raise ValueError(f"There is no layout {layout!r}. The layouts are: {', '.join(LAYOUTS)}.")
-    if not 16 <= size <= 4096:
-        raise ValueError(f"size is between 16 and 4096 pixels, not {size}.")
-    if max_pictures < 1 or film_frames < 1:
-        raise ValueError(f"max_pictures and film_frames are at least 1, not {max_pictures} and {film_frames}.")
+    _whole_number("size", size, 16, 4096)
+    _whole_number("max_pictures", max_pictures, 1)
+    _whole_number("film_frames", film_frames, 1)
+
+
+def _whole_number(name: str, value: int, least: int, most: int | None = None) -> int:
+    fits = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not fits or value < least or (most is not None and value > most):
+        limits = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} is a whole number {limits}, not {value!r}.")
+    return int(value)
 
 
 def _check_weights(weights: Weights | Sequence[float]) -> Weights:
-    values = tuple(weights)
-    if len(values) != 3 or not all(np.isfinite(w) and w >= 0 for w in values):
-        raise ValueError(f"weights are three numbers from 0 on (overlap, centrality, closeness), not {weights}.")
+    values = tuple(weights) if isinstance(weights, Sequence | np.ndarray) else ()
+    if len(values) != 3 or not all(isinstance(w, Real) and np.isfinite(w) and w >= 0 for w in values):
+        raise ValueError(f"weights are three numbers from 0 on (overlap, centrality, closeness), not {weights!r}.")
     return Weights(*values)

@@ -1,11 +1,10 @@
 """Step 2 of the 2007 system: a picture for each keyphrase.
 
-The paper took the fifteen best answers of an image search, cut each into segments, clustered the segments of all of
-them by colour, shape and position (mean shift), and kept the picture that owns the segment nearest to the centre of
-the largest cluster: the most typical one. Here the candidates come from a folder (the course's pictograms, or yours).
-
-Reconstructed (the paper's own features are not known to us): segments are connected regions of one coarse colour;
-each is described by its colour, area, position and extent.
+The paper took its candidates from an image search; here they come from a folder (the course's pictograms, or yours).
+All the rest is reconstructed. There: the fifteen best answers are cut into segments, the segments of all of them are
+clustered by colour, shape, texture and position (mean shift), and the picture is kept that owns the segment nearest to
+the centre of the largest cluster, the most typical one. Here the same, with segments that are connected regions of one
+coarse colour, each described by its colour, area, position and extent.
 """
 
 import base64
@@ -22,6 +21,7 @@ import numpy as np
 from ..paths import DATA
 from .tagging import noun_lemma, verb_lemma
 
+PICTOGRAMS = DATA / "pictograms"
 SUFFIXES = (".svg", ".png", ".jpg", ".jpeg")
 
 
@@ -36,13 +36,18 @@ class LibraryPicture:
     category: str = "things"
     attribution: str = ""
 
+    @property
+    def is_pictogram(self) -> bool:
+        """Whether it is one of the course's own, which have no styles or names that could clash."""
+        return self.path.parent == PICTOGRAMS
+
     @cached_property
     def source(self) -> str:
         """The text of an SVG file, or an SVG that wraps a PNG or JPEG file."""
         if self.path.suffix.lower() == ".svg":
-            text = _read(self.path, self.path.read_text, encoding="utf-8")
-            if not re.search(r"<svg\b[^>]*>.*</svg>", text, re.DOTALL):
-                raise ValueError(f"{self.path} holds no <svg> element. Save it again as SVG, or take it out.")
+            text = _read(self.path, self.path.read_text, encoding="utf-8-sig")
+            if not self.is_pictogram and not self._drawn(text, 32).any():
+                raise ValueError(f"{self.path} draws nothing. Replace it, or take it out.")
             return text
         picture = _read(self.path, _open_raster, self.path)
         picture.thumbnail((320, 320))
@@ -57,22 +62,20 @@ class LibraryPicture:
 
     def pixels(self, size: int = 32) -> np.ndarray:
         """The picture fitted into a square, uint8 (size, size, 4)."""
-        return rasterise(self.source, size)
+        return self._drawn(self.source, size)
 
+    def _drawn(self, svg: str, size: int) -> np.ndarray:
+        import resvg_py
+        from PIL import Image
 
-def rasterise(svg: str, size: int) -> np.ndarray:
-    """SVG text -> uint8 (size, size, 4), with resvg."""
-    import resvg_py
-    from PIL import Image
-
-    try:
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
-    except Exception as error:
-        raise ValueError(f"This SVG cannot be drawn: {error}") from error
-    drawn = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
-    square = Image.new("RGBA", (size, size))
-    square.paste(drawn, ((size - drawn.width) // 2, (size - drawn.height) // 2))
-    return np.array(square)
+        try:
+            png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
+        except ValueError as error:
+            raise ValueError(f"{self.path} cannot be drawn ({error}). Replace it, or take it out.") from error
+        drawn = Image.open(io.BytesIO(png)).convert("RGBA")
+        square = Image.new("RGBA", (size, size))
+        square.paste(drawn, ((size - drawn.width) // 2, (size - drawn.height) // 2))
+        return np.array(square)
 
 
 class PictureLibrary:
@@ -80,6 +83,8 @@ class PictureLibrary:
 
     def __init__(self, pictures: Sequence[LibraryPicture]):
         self.pictures = list(pictures)
+        if not self.pictures:
+            raise ValueError("A library needs at least one picture; this one is empty.")
         self._by_word: dict[tuple[str, str], list[LibraryPicture]] = {}
         for picture in self.pictures:
             for words in (picture.name, *picture.synonyms):
@@ -91,7 +96,7 @@ class PictureLibrary:
     @cache
     def default(cls) -> "PictureLibrary":
         """The pictograms of the course, data/pictograms/index.json."""
-        return cls.from_index(DATA / "pictograms" / "index.json")
+        return cls.from_index(PICTOGRAMS / "index.json")
 
     @classmethod
     def from_index(cls, path: str | Path) -> "PictureLibrary":
@@ -217,17 +222,17 @@ def _from_entry(index: Path, entry: dict) -> LibraryPicture:
 
 
 def _open_raster(path: Path):
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     picture = Image.open(path)
     picture.load()
-    return picture
+    return ImageOps.exif_transpose(picture)  # a photograph taken sideways stands upright
 
 
 def _read(path: Path, reader, *arguments, **options):
     try:
         return reader(*arguments, **options)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, SyntaxError, ValueError) as error:  # what PIL and decoding raise for damaged files
         reason = getattr(error, "strerror", None) or str(error) or "damaged file"
         raise ValueError(
             f"{path} cannot be read as a picture or index ({reason}). Replace it, or take it out."

@@ -1,6 +1,6 @@
 """Step 0 of the 2007 system: words, their base forms, and which of them are nouns, verbs and adjectives.
 
-The papers used ready-made taggers and parsers. Ours is a linear chain (`chain.py`) over word lists
+The papers used ready-made tools (for 2007 that is reconstructed). Ours is a linear chain (`chain.py`) over word lists
 (`data/layout/words.json`), the words of the pictograms, suffixes and neighbours, trained on the course's own annotated
 sentences.
 """
@@ -13,6 +13,7 @@ from functools import cache
 from ..paths import DATA
 from .chain import LinearChain
 
+SHORT = re.compile(r"^[^aeiou]*[aeiou][^aeiouwxy]$")  # one vowel between consonants: "hop", "tap"
 CLOSED_CLASSES = ("determiners", "numbers", "pronouns", "prepositions", "conjunctions", "auxiliaries", "adverbs")
 
 
@@ -39,11 +40,14 @@ def word_lists() -> dict:
 
 @cache
 def pictogram_words() -> dict[str, set[str]]:
-    """The single words among the names and synonyms of the course's pictograms, by part of speech."""
+    """The words of the course's pictograms, synonyms too: every "noun", every "verb", and who is "alive"."""
     index = json.loads((DATA / "pictograms" / "index.json").read_text(encoding="utf-8"))
-    words = {"noun": set(), "verb": set()}
+    words = {"noun": set(), "verb": set(), "alive": set()}
     for entry in index:
-        words[entry["pos"]].update(w for name in (entry["name"], *entry["synonyms"]) for w in name.lower().split())
+        for name in (entry["name"], *entry["synonyms"]):
+            parts = name.lower().split()
+            words[entry["pos"]].update(parts if entry["pos"] == "noun" else parts[:1])  # "look for" is the verb "look"
+            words["alive"].update(parts[-1:] * (entry["category"] in ("people", "animals")))
     return words
 
 
@@ -55,10 +59,9 @@ def closed_class(word: str) -> str | None:
 
 
 def sentences(text: str) -> list[list[str]]:
-    """Split a text into sentences of word and punctuation tokens."""
-    found = [
-        re.findall(r"[^\W_]+(?:['’-][^\W_]+)*|[.,;:!?]", part) for part in re.split(r"(?<=[.!?])\s+|\n\s*\n", text)
-    ]
+    """Split a text into sentences of word and punctuation tokens; a line ends a sentence too, "Mr." does not."""
+    text = re.sub(r"\b(Mr|Mrs|Ms|Dr|Prof)\.", r"\1", text)
+    found = [re.findall(r"[^\W_]+(?:['’-][^\W_]+)*|[.,;:!?]", part) for part in re.split(r"(?<=[.!?])\s+|\n", text)]
     return [tokens for tokens in found if any(token[0].isalnum() for token in tokens)]
 
 
@@ -68,6 +71,9 @@ def noun_lemma(word: str) -> str:
     irregular = word_lists()["irregular_nouns"]
     if word in irregular:
         return irregular[word]
+    for ending in ("s", "es"):  # "smoothies", "funguses"
+        if word.endswith(ending) and word.removesuffix(ending) in pictogram_words()["noun"]:
+            return word.removesuffix(ending)
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith(("ches", "shes", "sses", "xes", "zzes", "oes")):
@@ -80,7 +86,8 @@ def noun_lemma(word: str) -> str:
 @cache
 def _known_verbs() -> frozenset[str]:
     lists = word_lists()
-    return frozenset(lists["verbs"] | lists["actions"] | set(lists["irregular_verbs"].values()))
+    irregular = set(lists["irregular_verbs"].values())
+    return frozenset(lists["verbs"] | lists["actions"] | irregular | pictogram_words()["verb"])
 
 
 def verb_lemma(word: str) -> str:
@@ -97,8 +104,10 @@ def verb_lemma(word: str) -> str:
             guesses += [stem[:-1] + "y"] if stem.endswith("i") else []
             guesses += [stem[:-1]] * (doubled and ending in ("ing", "ed"))
             hisses = stem.endswith(("ch", "sh", "ss", "x", "z", "o"))  # "watch-es", but "bake-s"
-            guesses += [stem] * (ending in ("ing", "ed") or hisses == (ending == "es"))
-            guesses += [stem + "e"] * (ending in ("ing", "ed"))
+            stems = [stem] * (ending in ("ing", "ed") or hisses == (ending == "es"))
+            with_e = [stem + "e"] * (ending in ("ing", "ed"))
+            # "hoping" comes from "hope": short verbs such as "hop" double their last letter.
+            guesses += with_e + stems if SHORT.search(stem) else stems + with_e
     known = _known_verbs()
     return next((guess for guess in guesses if guess in known), guesses[min(1, len(guesses) - 1)])
 
@@ -129,7 +138,7 @@ def _memberships(word: str) -> tuple[str, ...]:
     lists = word_lists()
     noun, verb = noun_lemma(word), verb_lemma(word)
     is_noun = noun in pictogram_words()["noun"] or any(noun in lists[name] for name in ("concrete", "abstract", "time"))
-    is_verb = verb in pictogram_words()["verb"] or verb in _known_verbs()
+    is_verb = verb in _known_verbs()
     held = {
         closed_class(word): closed_class(word) is not None,
         "open class": word[0].isalpha() and closed_class(word) is None,

@@ -4,6 +4,7 @@ Every figure says in words what it shows. The words are stored beside the pictur
 notebook format has no agreed place for them and a screen reader must find them in every viewer.
 """
 
+import base64
 import html
 import inspect
 import io
@@ -23,7 +24,7 @@ def figure(fig, alt: str) -> None:
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=100, bbox_inches="tight", facecolor="white")
     plt.close(fig)
-    _display({"image/png": buffer.getvalue()}, alt)
+    _display(buffer.getvalue(), alt)
 
 
 def pictures(images, captions=None, *, alt: str, columns: int | None = None, inches: float = 2.0) -> None:
@@ -90,7 +91,7 @@ def film(frames: np.ndarray, *, alt: str, seconds: float = 6.0) -> None:
     """Show uint8 (T, H, W, 3) frames as an endless film (an animated PNG, which every viewer of notebooks shows)."""
     from .files import animated_png
 
-    _display({"image/png": animated_png(frames, seconds)}, alt)
+    _display(animated_png(frames, seconds), alt)
 
 
 def source(*things) -> None:
@@ -159,18 +160,18 @@ def play(draw, *, alt: str, **controls):
     for control in made:
         control.observe(again, names="value")
     box = widgets.VBox([*made, note, shown])
-    view = box._repr_mimebundle_()
-    display({**view, "image/png": shown.value, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
-    return None
+    picture = base64.b64encode(shown.value).decode()
+    bundle = {**box._repr_mimebundle_(), "image/png": picture, "text/plain": alt}
+    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def _display(data: dict, alt: str) -> None:
+def _display(png: bytes, alt: str) -> None:
     from IPython.display import Markdown, display
 
     if not alt or not alt.strip():
         raise ValueError("A figure needs an alt text: say in a sentence what it shows.")
-    kind = next(iter(data))
-    display({**data, "text/plain": alt}, raw=True, metadata={kind: {"alt": alt}})
+    bundle = {"image/png": base64.b64encode(png).decode(), "text/plain": alt}
+    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
     display(Markdown(f"*{alt}*"))
 
 

@@ -1,6 +1,6 @@
 """Flowers in the manner of Oxford-102: "this flower has five pointed red petals with white edges".
 
-What a picture is made of (`Flower`), and what may occur together (`COUNTS`, `shapes_of`):
+What a picture is made of (`Flower`), and what may occur together (`COUNTS`, `shapes_of`, `patterns_of`):
 
 - The petal count is what is seen: all petals of an open flower, the outer ring of a layered one, the lobes of a bell
   that face us. A dome always has many, which is twelve in a ring. Many petals and bells come only in the shapes that
@@ -66,7 +66,22 @@ def shapes_of(arrangement: str, petal_count: str) -> tuple[str, ...]:
     return SIMPLE_SHAPES if arrangement in ("bell", "dome") or petal_count == "many" else SHAPES
 
 
-FORMS = tuple((a, count, shape) for a, counts in COUNTS.items() for count in counts for shape in shapes_of(a, count))
+def patterns_of(arrangement: str, petal_count: str, petal_shape: str) -> tuple[str, ...]:
+    """The patterns that can be seen on such petals: on slim ones, and on many, small marks would only blur."""
+    if petal_shape == "narrow":
+        return "plain", "centre"
+    if petal_count == "many" and arrangement != "dome":
+        return "plain", "edges", "centre"
+    return PATTERNS
+
+
+FORMS = tuple(
+    (arrangement, count, shape, pattern)
+    for arrangement, counts in COUNTS.items()
+    for count in counts
+    for shape in shapes_of(arrangement, count)
+    for pattern in patterns_of(arrangement, count, shape)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,7 +448,7 @@ def draw(spec: Flower) -> str:
 
 def check_form(facts: dict[str, str]) -> None:
     """Raise `ValueError` if no flower of this world keeps all these promises."""
-    form = [facts.get(key) for key in ("arrangement", "petal_count", "petal_shape")]
+    form = [facts.get(key) for key in ("arrangement", "petal_count", "petal_shape", "pattern")]
     if not any(all(told in (None, real) for told, real in zip(form, real_form, strict=True)) for real_form in FORMS):
         raise ValueError(f"No flower of this world is all of this at once: {', '.join(filter(None, form))}.")
     if "color" in facts and facts["color"] == facts.get("second_color"):
@@ -441,7 +456,7 @@ def check_form(facts: dict[str, str]) -> None:
 
 
 class Flowers(World):
-    """The world of flowers: 3 million different ones, and their natural variation on top."""
+    """The world of flowers: millions of different ones, and their natural variation on top."""
 
     name = "flowers"
     attributes = ATTRIBUTES
@@ -454,12 +469,12 @@ class Flowers(World):
     )
 
     def sample(self, rng) -> Flower:
-        """Any flower that can grow here: arrangement, then count, then shape, so that rare ones are not too rare."""
+        """Any flower that can grow here; choices one after the other, so that rare forms are not too rare."""
         arrangement = pick(rng, ("open", "open", "layered", "bell", "dome"))
         count = pick(rng, COUNTS[arrangement])
-        color, pattern = pick(rng, tuple(COLORS)), pick(rng, PATTERNS)
-        second = "none" if pattern == "plain" else pick(rng, [c for c in COLORS if c != color])
         shape = pick(rng, shapes_of(arrangement, count))
+        color, pattern = pick(rng, tuple(COLORS)), pick(rng, patterns_of(arrangement, count, shape))
+        second = "none" if pattern == "plain" else pick(rng, [c for c in COLORS if c != color])
         rest = [pick(rng, ATTRIBUTES[key]) for key in ("center_color", "center_size", "leaves", "background")]
         return Flower(count, shape, arrangement, color, second, pattern, *rest, variation=int(rng.integers(2**31)))
 

@@ -15,6 +15,7 @@ from t2i_course.layout.optimise import Weights
 from t2i_course.layout.picture_layout import PictureLayout, abc_rows, arrows_of, problem_of, read
 from t2i_course.layout.pictures import LibraryPicture, PictureLibrary
 from t2i_course.layout.tagging import tag_text
+from t2i_course.worlds.base import rasterise
 
 FARM = "First the farmer gives hay to the goat. Then the farmer gets milk from the cow."
 
@@ -51,6 +52,15 @@ def drawn(text, **options):
         ("The goat eats the hay and the cow sleeps.", [("goat", "eat", "hay")]),
         ("The bear sat and watched the bees.", [("bear", "watch", "bee")]),
         ("A herd of elephants flying in the blue skies", [("elephant", "fly", "sky")]),
+        ("The farmer gives the goat hay.", [("farmer", "give", "hay"), ("hay", "to", "goat")]),
+        ("The farmer feeds the goat fresh hay.", [("farmer", "feed", "hay"), ("hay", "to", "goat")]),
+        (
+            "The girl has a dog. The boy gives it water.",
+            [("girl", "have", "dog"), ("boy", "give", "water"), ("water", "to", "dog")],
+        ),
+        ("The boy gives the fire truck to the girl.", [("boy", "give", "truck"), ("truck", "to", "girl")]),
+        ("The woman sells apple juice.", [("woman", "sell", "juice")]),
+        ("The king offers bread and milk.", [("king", "offer", "bread"), ("king", "offer", "milk")]),
     ],
 )
 def test_links_join_who_and_whom(text, expected):
@@ -59,6 +69,19 @@ def test_links_join_who_and_whom(text, expected):
 
 def test_the_farm_story_draws_its_five_things_in_the_order_of_the_text():
     assert drawn(FARM) == [("farmer", 1), ("hay", 1), ("goat", 1), ("milk", 1), ("cow", 1)]
+
+
+def test_two_objects_in_a_row_are_two_things():
+    assert drawn("The farmer gives the goat hay.") == [("farmer", 1), ("goat", 1), ("hay", 1)]
+    assert {k.text for k in read("The farmer gives the goat hay.", PictureLibrary.default()).keyphrases} >= {
+        "goat",
+        "hay",
+    }
+
+
+def test_the_largest_number_said_of_a_thing_is_drawn():
+    assert drawn("The girl has a dog. Then three dogs come.") == [("girl", 1), ("dog", 3)]
+    assert drawn("Three dogs come. The girl has a dog.") == [("dog", 3), ("girl", 1)]
 
 
 def test_arrows_link_subject_to_object_and_carry_the_verb():
@@ -178,6 +201,21 @@ def test_abc_labels_who_what_whom():
     ]
 
 
+@pytest.mark.parametrize("text", ["Elephant day", "bear week", "stolen go"])
+def test_abc_without_any_label_is_a_strip(system, text):
+    library = PictureLibrary.default()
+    assert abc_rows(read(text, library), library) == []
+    np.testing.assert_array_equal(
+        system.draw([text], layout="abc", size=64), system.draw([text], layout="strip", size=64)
+    )
+
+
+def test_abc_features_do_not_look_into_other_sentences():
+    alone, second = tag_text("The girl rides the bus."), tag_text("Bread, milk and jam. The girl rides the bus.")
+    own = [phrase for phrase in phrases(second) if second[phrase.head].sentence == 1]
+    assert abc.features(second, own) == abc.features(alone, phrases(alone))
+
+
 def test_a_folder_of_photographs_is_a_library(tmp_path, system):
     for name, colour in (("farmer.png", "red"), ("goat_1.jpg", "white"), ("goat_2.jpg", "grey")):
         Image.new("RGB", (40, 60), colour).save(tmp_path / name)
@@ -198,12 +236,24 @@ def test_texts_without_a_picture_say_so(system, text):
         ([], {}, "empty"),
         ([7], {}, "string"),
         ([FARM], {"layout": "circle"}, "collage, abc, strip"),
-        ([FARM], {"size": 4}, "between 16"),
+        ([FARM], {"size": 4}, "from 16 to 4096"),
         ([FARM], {"weights": (1, 2)}, "three numbers"),
         ([FARM], {"weights": (1, -1, 0)}, "three numbers"),
-        ([FARM], {"max_pictures": 0}, "at least 1"),
-        ([FARM], {"seed": -1}, "seed"),
+        (None, {}, "list of texts"),
+        ([FARM], {"size": "abc"}, "size is a whole number"),
+        ([FARM], {"size": None}, "size is a whole number"),
+        ([FARM], {"size": 64.5}, "size is a whole number"),
+        ([FARM], {"size": True}, "size is a whole number"),
+        ([FARM], {"weights": 3}, "three numbers"),
+        ([FARM], {"weights": None}, "three numbers"),
+        ([FARM], {"weights": (1, 2, "a")}, "three numbers"),
+        ([FARM], {"weights": (1, 2, float("nan"))}, "three numbers"),
+        ([FARM], {"max_pictures": 0}, "max_pictures is a whole number from 1 on"),
+        ([FARM], {"max_pictures": "x"}, "max_pictures is a whole number"),
+        ([FARM], {"seed": -1}, "seed is a whole number"),
+        ([FARM], {"seed": "x"}, "seed is a whole number"),
         ([FARM], {"library": "no/such/folder"}, "no folder"),
+        ([FARM], {"library": 5}, "library is a PictureLibrary or a folder"),
     ],
 )
 def test_bad_input_is_refused_with_a_reason(system, captions, options, message):
@@ -211,10 +261,38 @@ def test_bad_input_is_refused_with_a_reason(system, captions, options, message):
         system.draw(captions, **options)
 
 
-def test_an_svg_without_a_size_is_refused(tmp_path):
-    (tmp_path / "cat.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><circle r="3"/></svg>')
-    with pytest.raises(ValueError, match="viewBox"):
-        compose([Card(LibraryPicture("cat", tmp_path / "cat.svg"), 50, 50, 20)])
+@pytest.mark.parametrize("film_frames", [0, 2.5, "x"])
+def test_a_film_has_a_whole_number_of_frames(system, film_frames):
+    with pytest.raises(ValueError, match="film_frames is a whole number from 1 on"):
+        next(system.frames([FARM], film_frames=film_frames))
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        '<style>.cls-1{{fill:{0}}}</style><rect class="cls-1" width="9" height="9"/>',
+        '<defs><linearGradient id="a"><stop stop-color="{0}"/></linearGradient></defs>'
+        '<rect fill="url(#a)" width="9" height="9"/>',
+    ],
+)
+def test_styles_and_ids_of_ones_own_pictures_do_not_meet(tmp_path, svg):
+    cards = []
+    for k, (name, colour) in enumerate((("cow", "#FF0000"), ("dog", "#0000FF"))):
+        head = '<svg xmlns="http://www.w3.org/2000/svg" aria-label="x > y, it\'s \'{0}\'" viewBox="0 0 9 9">'
+        (tmp_path / f"{name}.svg").write_text((head + svg + "</svg>").format(colour))
+        cards.append(Card(LibraryPicture(name, tmp_path / f"{name}.svg"), 25 + 50 * k, 50, 40))
+    picture = rasterise(compose(cards), 100)
+    assert tuple(picture[50, 25]) == (255, 0, 0)
+    assert tuple(picture[50, 75]) == (0, 0, 255)
+
+
+def test_an_svg_without_a_viewbox_is_drawn(tmp_path, system):
+    for size in ("", ' width="8" height="8"'):
+        (tmp_path / "cat.svg").write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg"{size}><rect width="8" height="8" fill="#FF0000"/></svg>'
+        )
+        picture = system.draw(["A cat."], size=64, library=tmp_path)[0]
+        assert tuple(picture[32, 32]) == (255, 0, 0)
 
 
 def test_nearer_cards_are_painted_later_and_arrows_last():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from t2i_course.layout.pictures import PictureLibrary, mean_shift, most_typical, rasterise, segments
+from t2i_course.layout.pictures import LibraryPicture, PictureLibrary, mean_shift, most_typical, segments
 
 DISC = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64"><circle cx="32" cy="32" r="{r}" fill="{fill}"/></svg>'
@@ -57,11 +57,38 @@ def test_a_missing_or_empty_folder_says_what_to_do(tmp_path):
         PictureLibrary.from_folder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["cat.png", "cat.jpg", "cat.svg"])
-def test_a_damaged_file_is_named(tmp_path, name):
-    (tmp_path / name).write_bytes(b"\x89PNG nonsense \xff\xfe")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cat.png", b"\x89PNG nonsense \xff\xfe"),
+        ("cat.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and no more"),
+        ("cat.jpg", b"nonsense"),
+        ("cat.svg", b"\x89PNG nonsense \xff\xfe"),
+        ("cat.svg", b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle r="5"></svg>'),
+        ("cat.svg", b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=name):
         PictureLibrary.from_folder(tmp_path)
+
+
+def test_an_empty_library_is_refused():
+    with pytest.raises(ValueError, match="at least one picture"):
+        PictureLibrary([])
+
+
+def test_a_photograph_taken_sideways_stands_upright(tmp_path):
+    photo = Image.new("RGB", (40, 20), "blue")
+    photo.paste("red", (0, 0, 20, 20))  # left; upright it is the top
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    photo.save(tmp_path / "cat.png", exif=exif)
+    pixels = LibraryPicture("cat", tmp_path / "cat.png").pixels(40)
+    assert tuple(pixels[5, 20, :3]) == (255, 0, 0)
+    assert tuple(pixels[35, 20, :3]) == (0, 0, 255)
+    assert pixels[20, 2, 3] == 0
 
 
 def test_an_index_without_a_file_name_is_refused(tmp_path):
@@ -79,8 +106,9 @@ def test_the_odd_one_out_is_not_typical(tmp_path):
     assert chosen.path.name in {"ball_2.svg", "ball_3.svg", "ball_4.svg"}
 
 
-def test_segments_describe_colour_size_and_place():
-    (row,) = segments(rasterise(DISC.format(fill="#FF0000", r=16), 64))
+def test_segments_describe_colour_size_and_place(tmp_path):
+    (tmp_path / "ball.svg").write_text(DISC.format(fill="#FF0000", r=16))
+    (row,) = segments(LibraryPicture("ball", tmp_path / "ball.svg").pixels(64))
     np.testing.assert_allclose(row[:3], [1, 0, 0], atol=0.01)
     assert row[3] ** 2 == pytest.approx(np.pi * 16**2 / 64**2, rel=0.05)
     np.testing.assert_allclose(row[4:6], [0.5, 0.5], atol=0.02)

@@ -1,0 +1,308 @@
+"""One training loop for everything in the course: recognisers, GANs, autoencoders, transformers, diffusion.
+
+A `Recipe` says what is particular to a system: how to build it, where its batches come from, its losses, its
+optimisers. `train` does the rest: mixed precision, EMA, budgets in steps and minutes, a CSV log, sample grids, and
+checkpoints from which a killed run goes on as if nothing had happened.
+
+Two decisions make that last promise easy to keep:
+
+* *No hidden random state.* Before step k every generator is seeded from (seed, k), so step k sees the same random
+  numbers whether or not the run was interrupted, and nothing about them has to be stored.
+* *A checkpoint appears complete or not at all.* What a run writes, and how, is in `run_files`.
+
+Several GPUs: `accelerate launch -m t2i_course.cli train NAME`. Every process draws its own batches and gradients are
+averaged before each optimiser step. (Wrapping the network for that would hide the methods that losses call.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device, set_seed
+from safetensors.torch import load_model
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from . import run_files as files
+from .run_files import export, hardware, last_metrics
+
+LOG_EVERY = 10
+__all__ = ["Recipe", "TrainingDiverged", "constant", "cosine", "export", "hardware", "last_metrics", "train"]
+
+
+class TrainingDiverged(FloatingPointError):
+    """A loss or a gradient stopped being a number. The last checkpoint on disk is from before that."""
+
+
+def cosine(progress: float) -> float:
+    """Learning-rate factor that falls from 1 to 0 as progress goes from 0 to 1."""
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def constant(progress: float) -> float:
+    """Learning-rate factor 1 throughout, as most GANs have it."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one small model is trained.
+
+    losses(model, batch) is a generator of (optimiser name, terms), in the order in which the optimisers step;
+    terms["loss"] is what is minimised, other terms are only logged. Most systems yield once. A GAN yields
+    "discriminator" and then "generator"; what stands after the first yield runs after the discriminator's step.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    batches: Callable[[int, int], Iterator]  # (seed, start) -> endless batches from step `start` on
+    losses: Callable[[nn.Module, Any], Iterator[tuple[str, dict[str, Tensor]]]]
+    optimisers: Callable[[nn.Module], dict[str, torch.optim.Optimizer]]
+    steps: int
+    warmup: int = 100  # steps in which the learning rate rises from 0
+    schedule: Callable[[float], float] = cosine  # progress in [0, 1] -> factor on the learning rate
+    ema: float | None = None  # decay of the moving average of the weights
+    grad_clip: float | None = 1.0
+    sample: Callable[[nn.Module, int], np.ndarray] | None = None  # (model, step) -> uint8 (H, W, 3)
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None
+    every: int = 500  # steps between checkpoints, samples and evaluations
+    record: dict = field(default_factory=dict)  # plain data that exported weights should carry, such as their config
+
+
+def train(
+    recipe: Recipe,
+    folder: str | Path,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    resume: bool = True,
+    precision: str = "auto",
+) -> nn.Module:
+    """Train, or go on training, in `folder`; returns the network (its moving average if the recipe has one).
+
+    Stops at `steps` (the recipe's by default) or after `minutes` of training altogether, whichever comes first; the
+    learning rate follows the budget that is running out. Ctrl-C finishes the step, saves and returns. With
+    resume=False the run in `folder` is deleted and started over. precision: "bf16", "fp32", or "auto".
+
+    Raises TrainingDiverged on a loss that is not finite, and ValueError if `folder` holds another recipe or seed.
+    """
+    folder, steps = Path(folder), steps or recipe.steps
+    accelerator = Accelerator()
+    rank, chief = accelerator.process_index, accelerator.is_main_process
+    autocast = torch.autocast(accelerator.device.type, torch.bfloat16, _use_bf16(precision, accelerator.device))
+    if chief:
+        files.prepare(folder, resume)
+    accelerator.wait_for_everyone()
+
+    run = _Run(recipe, accelerator, seed)
+    run.load(folder)
+    if chief:
+        for name in ("log.csv", "metrics.csv"):
+            files.trim_csv(folder / name, run.step)
+    batches = iter(recipe.batches(seed + rank, run.step))
+    before = run.seconds
+    started = time.monotonic()
+
+    with _graceful_stop() as stop, tqdm(total=steps, initial=run.step, desc=recipe.name, disable=not chief) as bar:
+        while run.step < steps:
+            # Processes have to agree on when to stop, so they share the clock and the wish.
+            clock = torch.tensor([before + time.monotonic() - started, float(stop.is_set())], device=accelerator.device)
+            run.seconds, stopped = accelerator.reduce(clock, "mean").tolist()
+            time_used = run.seconds / (60 * minutes) if minutes else 0.0
+            if stopped or time_used >= 1:
+                break
+            set_seed(_step_seed(seed, run.step, rank))
+            run.set_learning_rates(max(run.step / steps, time_used))
+            terms = run.update(_to_device(next(batches), accelerator.device), autocast)
+            bar.update()
+            if chief and (run.step % LOG_EVERY == 0 or run.step == steps):
+                files.append_csv(folder / "log.csv", {"step": run.step, "seconds": round(run.seconds, 1), **terms})
+                bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items() if name.endswith("loss")})
+            if run.step % recipe.every == 0 and run.step < steps:
+                run.review(folder, autocast)
+        if not stop.is_set() and files.last_step(folder) != run.step:
+            run.review(folder, autocast)
+        elif stop.is_set():
+            run.save(folder)
+    if chief and run.step < steps:
+        reason = "Interrupted" if stop.is_set() else f"The budget of {minutes:g} minutes is spent"
+        print(f"{reason}: saved at step {run.step} of {steps}. Train again in {folder} to go on from there.")
+    return run.best_model().eval()
+
+
+class _Run:
+    """What a checkpoint holds: the network, its moving average, the optimisers, the step, the seconds spent."""
+
+    def __init__(self, recipe: Recipe, accelerator: Accelerator, seed: int):
+        set_seed(seed)
+        self.recipe, self.accelerator, self.seed = recipe, accelerator, seed
+        self.model = recipe.build().to(accelerator.device)
+        for module in self.model.modules():  # convolutions are several times faster in this order, on CPU in bf16
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                module.to(memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.model).requires_grad_(False).eval() if recipe.ema else None
+        self.optimisers = {name: accelerator.prepare(opt) for name, opt in recipe.optimisers(self.model).items()}
+        self.base_rates = {name: [g["lr"] for g in opt.param_groups] for name, opt in self.optimisers.items()}
+        self.step, self.seconds = 0, 0.0
+
+    def best_model(self) -> nn.Module:
+        return self.model if self.ema is None else self.ema
+
+    def set_learning_rates(self, progress: float) -> None:
+        factor = min(1.0, (self.step + 1) / max(self.recipe.warmup, 1)) * self.recipe.schedule(progress)
+        for name, optimiser in self.optimisers.items():
+            for group, rate in zip(optimiser.param_groups, self.base_rates[name], strict=True):
+                group["lr"] = rate * factor
+
+    def update(self, batch, autocast) -> dict[str, float]:
+        """One step of every optimiser; returns the loss terms as numbers."""
+        self.model.train()
+        logged = {}
+        losses = self.recipe.losses(self.model, batch)
+        while True:
+            with autocast:  # closed before the optimiser steps: autocast caches bf16 copies of the weights
+                name, terms = next(losses, (None, {}))
+            if name is None:
+                break
+            prefix = f"{name}." if len(self.optimisers) > 1 else ""
+            values = {prefix + term: float(value.detach()) for term, value in terms.items()}
+            self._require_finite(values)
+            optimiser = self.optimisers[name]
+            optimiser.zero_grad()
+            self.accelerator.backward(terms["loss"])
+            parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+            if self.accelerator.num_processes > 1:
+                for p in parameters:
+                    p.grad = self.accelerator.reduce(p.grad, "mean")
+            norm = self.accelerator.clip_grad_norm_(parameters, self.recipe.grad_clip or math.inf)
+            self._require_finite({f"{prefix}gradient norm": float(norm)})
+            optimiser.step()
+            logged |= values
+        self.step += 1
+        if self.ema is not None:
+            self._update_ema()
+        return logged
+
+    @torch.no_grad()
+    def _update_ema(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))  # a young average must forget quickly
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+        for average, buffer in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+            average.copy_(buffer)
+
+    def _require_finite(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"{self.recipe.name}: {name} is {value} at step {self.step + 1}. The last checkpoint is from "
+                    f"before that and is kept. A lower learning rate or a smaller grad_clip usually helps."
+                )
+
+    @torch.no_grad()
+    def review(self, folder: Path, autocast) -> None:
+        """Save, then evaluate and draw samples: should that fail, no training is lost."""
+        self.save(folder)
+        if self.accelerator.is_main_process:
+            model = self.best_model().eval()
+            with autocast:
+                if self.recipe.evaluate:
+                    files.append_csv(folder / "metrics.csv", {"step": self.step, **self.recipe.evaluate(model)})
+                if self.recipe.sample:
+                    files.write_png(
+                        folder / "samples" / f"step_{self.step:08d}.png", self.recipe.sample(model, self.step)
+                    )
+
+    def save(self, folder: Path) -> None:
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process or files.last_step(folder) == self.step:
+            return
+        state = {"recipe": self.recipe.name, "seed": self.seed, "step": self.step, "seconds": self.seconds}
+        state["record"] = self.recipe.record
+        state["optimisers"] = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        files.save_checkpoint(folder, self.step, {"model": self.model, "ema": self.ema}, state)
+
+    def load(self, folder: Path) -> None:
+        """Take up the newest whole checkpoint, if there is one."""
+        if not (found := files.checkpoints(folder)):
+            return
+        checkpoint = found[-1]
+        state = files.load_state(checkpoint)
+        for what, mine in {"recipe": self.recipe.name, "seed": self.seed}.items():
+            if state[what] != mine:
+                raise ValueError(
+                    f"{folder} holds a run with {what} {state[what]!r}, not {mine!r}. "
+                    f"Choose another folder, or start over with resume=False."
+                )
+        try:
+            load_model(self.model, str(checkpoint / "model.safetensors"))
+            if self.ema is not None:
+                load_model(self.ema, str(checkpoint / "ema.safetensors"))
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+        except (RuntimeError, KeyError, OSError) as error:
+            raise ValueError(
+                f"{checkpoint} does not fit recipe {self.recipe.name!r} (was its network changed?). "
+                f"Choose another folder, or start over with resume=False. {error}"
+            ) from error
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def _use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to autocast to bfloat16; "auto" means: where the hardware multiplies bfloat16 matrices itself."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise ValueError(f"precision {precision!r} is unknown: choose 'auto', 'bf16' or 'fp32'.")
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and any(
+        getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    )
+
+
+def _to_device(batch, device: torch.device):
+    """Move the tensors of a batch: a dataclass such as `worlds.Batch`, or tuples, lists and dicts of tensors."""
+    if is_dataclass(batch):
+        tensors = {f.name: v for f in fields(batch) if isinstance(v := getattr(batch, f.name), Tensor)}
+        return replace(batch, **{name: tensor.to(device) for name, tensor in tensors.items()})
+    return send_to_device(batch, device)
+
+
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+@contextlib.contextmanager
+def _graceful_stop() -> Iterator[threading.Event]:
+    """Ctrl-C (or SIGTERM) sets the event, so that a step is never cut in half; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield stop
+        return
+
+    def ask_to_stop(number, frame):
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        print("\nStopping after this step, and saving; once more to stop at once.", file=sys.stderr)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, ask_to_stop) for number in signals]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
