@@ -86,7 +86,8 @@ show.bars(
     [list(picturability.FEATURES)[i] for i in order],
     {"weight": np.array(model.weights)[order]},
     ylabel="speaks for drawing",
-    alt="Bars of the fitted weights: colours, visible actions and nouns speak for drawing a word, ideas and times against it.",
+    alt="Bars of the fitted weights: colours, visible actions and nouns speak for "
+    "drawing a word, ideas and times against it.",
 )
 
 # %%
@@ -97,7 +98,8 @@ show.bars(
     {"probability": model(words, system.library)},
     ylabel="picturable",
     inches=(10, 1.6),
-    alt="Bars over the words of a longer story: king, crown, girl and island are high, war and the small words are low.",
+    alt="Bars over the words of a longer story: king, crown, girl and island are high, "
+    "war and the small words are low.",
 )
 
 # %% [markdown]
@@ -195,7 +197,9 @@ show.source(optimise.energy_terms)
 two = optimise.Problem(np.array([0.5, 0.5]), np.array([1.0, 1.0]), np.array([[0.0, 1.0], [1.0, 0.0]]))
 for name, x in {"on top of each other": 0.5, "half covered": 0.25, "side by side": 0.0}.items():
     terms = optimise.energy_terms(
-        two, np.array([[0.5 - (0.5 - x) / 2, 0.5], [0.5 + (0.5 - x) / 2, 0.5]]), np.array([0.0, 1.0])
+        two,
+        np.array([[0.5 - (0.5 - x) / 2, 0.5], [0.5 + (0.5 - x) / 2, 0.5]]),
+        np.array([0.0, 1.0]),
     )
     print(f"{name:20}", {key: round(float(value), 2) for key, value in terms.items()})
 
@@ -298,7 +302,10 @@ show.table(
             "novel": novel["by_attribute"].get(name, novel["accuracy"]),
             "its ceiling ": novel["ceiling"]["by_attribute"].get(name, novel["ceiling"]["accuracy"]),
         }
-        for name in ["all facts", *(name for name in test["by_attribute"] if name in novel["by_attribute"])]
+        for name in [
+            "all facts",
+            *(name for name in test["by_attribute"] if name in novel["by_attribute"]),
+        ]
     ]
 )
 
@@ -306,7 +313,10 @@ show.table(
 captions = [scenes.caption("novel", i)[0] for i in (0, 3, 5, 8)]
 show.pictures(
     np.concatenate(
-        [system.draw(captions, size=224), np.stack([scenes.render(scenes.spec("novel", i), 224) for i in (0, 3, 5, 8)])]
+        [
+            system.draw(captions, size=224),
+            np.stack([scenes.render(scenes.spec("novel", i), 224) for i in (0, 3, 5, 8)]),
+        ]
     ),
     captions + ["(true)"] * 4,
     columns=4,
