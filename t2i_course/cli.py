@@ -48,13 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", metavar="FILE", required=True, help="the picture to write: .png, .jpg or .webp")
     sub.add_argument("--film", metavar="FILE.gif", help="write how the picture came about as a film")
     sub.add_argument("--seed", type=int, default=0, help="another seed, another picture (default: 0)")
-    sub.add_argument("--variant", help="small, full, or a published name (default: small, or the only one)")
+    sub.add_argument("--variant", help="as in `t2i systems` (default: small, or the only one)")
     sub.add_argument(
         "--set",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="an option of the system; may be repeated",
+        help="an option of the system, may be repeated; picture_layout: layout=collage|abc|strip, size=512, "
+        "weights=4,1,1 (overlap, centrality, closeness), library=FOLDER, max_pictures=10",
     )
 
     sub = command(
@@ -84,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="print the list, or the last measures, as data")
     sub.add_argument("--folder", help="for checkpoints, log and samples (default: runs/NAME)")
     sub.add_argument("--steps", type=int, help="stop at this step (default: the recipe's)")
-    sub.add_argument("--minutes", type=float, help="stop after so many minutes")
+    sub.add_argument("--minutes", type=float, help="stop after so many minutes of training, now")
+    sub.add_argument("--fresh", action="store_true", help="delete what the folder holds of this run, and start over")
+    sub.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto", help="default: auto")
     sub.add_argument("--seed", type=int, default=0, help="default: 0")
     sub.add_argument("--export", metavar="FILE.safetensors", help="write the trained weights and their record")
 
@@ -156,6 +159,7 @@ def _draw(options):
     else:
         picture = _as_uint8(system.draw([options.caption], seed=options.seed, **chosen))[0]
     save_picture(options.output, picture)
+    print(f"wrote {' and '.join(filter(None, [options.output, options.film]))}")
 
 
 def _as_uint8(pictures):
@@ -221,13 +225,21 @@ def _train(options):
     from .training import export, last_metrics, train
 
     folder = Path(options.folder or Path("runs") / options.recipe)
-    train(recipe(options.recipe), folder, steps=options.steps, minutes=options.minutes, seed=options.seed)
-    if options.export:
+    train(
+        recipe(options.recipe),
+        folder,
+        steps=options.steps,
+        minutes=options.minutes,
+        seed=options.seed,
+        resume=not options.fresh,
+        precision=options.precision,
+    )
+    if options.export:  # not after Ctrl-C, which has raised KeyboardInterrupt
         export(folder, options.export)
     measured = last_metrics(folder)
     if options.json:
         print(json.dumps(measured, indent=2))
-    else:
+    elif measured:
         _print_table(["measured on the split val", "share right"], [[k, f"{v:.4f}"] for k, v in measured.items()])
 
 

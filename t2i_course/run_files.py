@@ -6,7 +6,8 @@
     run/samples/step_00001000.png
 
 A checkpoint is written into a temporary folder, flushed to disk, and renamed: it appears complete or not at all. Should
-the disk damage it later, its checksums tell, and the one before is used.
+the disk damage it later, its checksums tell; it is renamed to step_00001000.damaged, and the one before is used. Tables
+are only ever appended to or replaced as a whole; half a last line is what a kill can leave, and is not read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import zlib
 from datetime import date
 from importlib.metadata import version
@@ -63,8 +65,9 @@ def prepare(folder: Path, resume: bool) -> None:
     """Make the folder; remove what a killed run left half written, or (resume=False) the whole earlier run."""
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if not resume:
-        for name in ("checkpoints", "samples"):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        for old in (folder / "checkpoints", folder / "samples"):
+            if old.exists():
+                shutil.rmtree(old)
         for name in ("log.csv", "metrics.csv"):
             (folder / name).unlink(missing_ok=True)
     for unfinished in folder.glob("checkpoints/*.tmp"):
@@ -73,27 +76,33 @@ def prepare(folder: Path, resume: bool) -> None:
         problem = _damage(found[-1])
         if not problem:
             break
-        print(f"{found[-1]} is damaged ({problem}) and is removed; going on from what came before it.")
-        shutil.rmtree(found[-1])
+        aside = found[-1].with_suffix(".damaged")
+        print(f"{found[-1]} is damaged ({problem}). It is now {aside.name}; going on before it.", file=sys.stderr)
+        if aside.exists():
+            shutil.rmtree(aside)
+        os.replace(found[-1], aside)
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("checkpoints/step_*") if path.suffix != ".tmp")
+    """The whole checkpoints, oldest first; neither unfinished (.tmp) nor .damaged ones."""
+    return sorted(path for path in folder.glob("checkpoints/step_*") if not path.suffix)
 
 
-def last_step(folder: Path) -> int:
-    """Step of the newest checkpoint, 0 without one."""
+def last_step(folder: Path) -> int | None:
+    """Step of the newest checkpoint, None without one."""
     found = checkpoints(folder)
-    return int(found[-1].name.removeprefix("step_")) if found else 0
+    return int(found[-1].name.removeprefix("step_")) if found else None
 
 
 def _damage(checkpoint: Path) -> str:
-    """What is wrong with a checkpoint's files; empty if nothing is."""
+    """What is wrong with a checkpoint's files; empty if nothing is. Files that cannot be read now may be all right."""
     try:
         expected = json.loads((checkpoint / "checksums.json").read_text())
         wrong = [name for name, checksum in expected.items() if _checksum(checkpoint / name) != checksum]
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         return str(error)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be read ({error.strerror}); left as it is", str(checkpoint)) from error
     return f"{', '.join(wrong)}: wrong checksum" if wrong else ""
 
 
@@ -114,35 +123,40 @@ def _flush_to_disk(path: Path) -> None:
 def _read_csv(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    text = path.read_text(encoding="utf-8")
+    whole_lines = text[: text.rfind("\n") + 1]
+    return list(csv.DictReader(io.StringIO(whole_lines)))
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = dict.fromkeys(name for row in rows for name in row)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, table.getvalue().encode())
 
 
 def append_csv(path: Path, row: dict[str, Any]) -> None:
     """Add a row; if it has other columns than the file, the file gets them, too."""
-    header = path.read_text().partition("\n")[0].strip().split(",") if path.exists() else []
-    if header and header != list(row):
-        columns, rows = dict.fromkeys([*header, *row]), _read_csv(path)
-        path.unlink()
-        for earlier in [*rows, row]:
-            append_csv(path, {name: earlier.get(name, "") for name in columns})
+    header = None
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            header = next(csv.reader(file), None)
+    if header != list(row):
+        _write_csv(path, [*_read_csv(path), row])
         return
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if not header:
-            writer.writeheader()
-        writer.writerow(row)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.DictWriter(file, row).writerow(row)
 
 
 def trim_csv(path: Path, step: int) -> None:
-    """Drop the rows after `step`: a resumed run writes them again."""
-    rows = _read_csv(path)
-    kept = [row for row in rows if (row["step"] or "").isdigit() and int(row["step"]) <= step]
-    if len(kept) == len(rows):
-        return
-    path.unlink()
-    for row in kept:
-        append_csv(path, row)
+    """Drop the rows after `step`, which a resumed run writes again, and half a last line."""
+    kept = [row for row in _read_csv(path) if (row.get("step") or "").isdigit() and int(row["step"]) <= step]
+    if kept:
+        _write_csv(path, kept)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
@@ -168,7 +182,8 @@ def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict
     """Write the run's weights to `path` (safetensors) and beside it a JSON record of how they were made.
 
     The moving average is taken if there is one. `record` adds to the entries that are written anyway: recipe, seed,
-    steps, seconds, parameters, hardware, commit, versions, date, the last metrics, the recipe's own. Returns it all.
+    steps, seconds, parameters, hardware, commit, versions, date, the metrics measured at that step if any, and the
+    recipe's own. Returns it all.
     """
     folder, path = Path(folder), Path(path)
     found = checkpoints(folder)
@@ -200,9 +215,14 @@ def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict
     return full_record
 
 
+def is_measured(folder: Path, step: int) -> bool:
+    return any(row.get("step") == str(step) for row in _read_csv(folder / "metrics.csv"))
+
+
 def last_metrics(folder: str | Path) -> dict[str, float]:
-    """What the last evaluation of a run measured."""
-    rows = _read_csv(Path(folder) / "metrics.csv")
+    """What was measured at the newest checkpoint; empty if nothing was, as after an interruption."""
+    folder = Path(folder)
+    rows = [row for row in _read_csv(folder / "metrics.csv") if row.get("step") == str(last_step(folder))]
     return {name: float(value) for name, value in rows[-1].items() if name != "step" and value} if rows else {}
 
 

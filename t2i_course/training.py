@@ -40,6 +40,7 @@ from . import run_files as files
 from .run_files import export, hardware, last_metrics
 
 LOG_EVERY = 10
+START_OVER = "start over with resume=False (t2i train --fresh)"
 __all__ = ["Recipe", "TrainingDiverged", "constant", "cosine", "export", "hardware", "last_metrics", "train"]
 
 
@@ -93,14 +94,20 @@ def train(
 ) -> nn.Module:
     """Train, or go on training, in `folder`; returns the network (its moving average if the recipe has one).
 
-    Stops at `steps` (the recipe's by default) or after `minutes` of training altogether, whichever comes first; the
-    learning rate follows the budget that is running out. Ctrl-C finishes the step, saves and returns. With
-    resume=False the run in `folder` is deleted and started over. precision: "bf16", "fp32", or "auto".
+    Stops at `steps` (the recipe's by default), counted over all calls, or after `minutes` of training in this call,
+    whichever comes first. Drawing the first batch, evaluations and samples are not counted. The learning rate follows
+    the budget that runs out first: with `minutes` it ends at 0 (cosine), and a later call goes on from where the steps
+    alone would have it. With resume=False the run in `folder` is deleted and started over. precision: "bf16", "fp32",
+    or "auto".
 
+    Ctrl-C (or SIGTERM) finishes the step, saves, and raises KeyboardInterrupt, lest the run be taken for finished.
     Raises TrainingDiverged on a loss that is not finite, and ValueError if `folder` holds another recipe or seed.
     """
-    folder, steps = Path(folder), steps or recipe.steps
-    accelerator = Accelerator()
+    folder, steps = Path(folder), recipe.steps if steps is None else steps
+    for name, value in {"steps": steps, "minutes": minutes}.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name}={value}: it must be above 0.")
+    accelerator = Accelerator(mixed_precision="no")  # the autocast below decides, not the launcher's settings
     rank, chief = accelerator.process_index, accelerator.is_main_process
     autocast = torch.autocast(accelerator.device.type, torch.bfloat16, _use_bf16(precision, accelerator.device))
     if chief:
@@ -108,38 +115,51 @@ def train(
     accelerator.wait_for_everyone()
 
     run = _Run(recipe, accelerator, seed)
-    run.load(folder)
+    resumed = run.load(folder)
     if chief:
         for name in ("log.csv", "metrics.csv"):
             files.trim_csv(folder / name, run.step)
     batches = iter(recipe.batches(seed + rank, run.step))
-    before = run.seconds
-    started = time.monotonic()
+    progress_before, seconds_before = run.step / steps, run.seconds
+    budget = math.inf if minutes is None else 60 * minutes
+    spent, tick = 0.0, None  # seconds of training in this call; when the clock was last read
 
     with _graceful_stop() as stop, tqdm(total=steps, initial=run.step, desc=recipe.name, disable=not chief) as bar:
-        while run.step < steps:
+        if resumed and not run.reviewed(folder):
+            run.review(folder, autocast)
+        while True:
             # Processes have to agree on when to stop, so they share the clock and the wish.
-            clock = torch.tensor([before + time.monotonic() - started, float(stop.is_set())], device=accelerator.device)
-            run.seconds, stopped = accelerator.reduce(clock, "mean").tolist()
-            time_used = run.seconds / (60 * minutes) if minutes else 0.0
-            if stopped or time_used >= 1:
+            mine = torch.tensor([spent, float(stop.is_set())], device=accelerator.device)
+            shared_spent, stopped = accelerator.reduce(mine, "mean").tolist()
+            time_used = shared_spent / budget
+            if stopped or time_used >= 1 or run.step >= steps:
                 break
             set_seed(_step_seed(seed, run.step, rank))
-            run.set_learning_rates(max(run.step / steps, time_used))
-            terms = run.update(_to_device(next(batches), accelerator.device), autocast)
+            batch = _to_device(next(batches), accelerator.device)
+            if tick is None:  # the first batch may have had to wait for a cache to be rendered
+                tick = time.monotonic()
+            run.set_learning_rates(max(run.step / steps, progress_before + (1 - progress_before) * time_used))
+            terms = run.update(batch, autocast)
+            now = time.monotonic()
+            spent, tick = spent + now - tick, now
+            run.seconds = seconds_before + spent
             bar.update()
             if chief and (run.step % LOG_EVERY == 0 or run.step == steps):
                 files.append_csv(folder / "log.csv", {"step": run.step, "seconds": round(run.seconds, 1), **terms})
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items() if name.endswith("loss")})
             if run.step % recipe.every == 0 and run.step < steps:
                 run.review(folder, autocast)
-        if not stop.is_set() and files.last_step(folder) != run.step:
-            run.review(folder, autocast)
-        elif stop.is_set():
+                tick = time.monotonic()
+        if stopped:
             run.save(folder)
-    if chief and run.step < steps:
-        reason = "Interrupted" if stop.is_set() else f"The budget of {minutes:g} minutes is spent"
-        print(f"{reason}: saved at step {run.step} of {steps}. Train again in {folder} to go on from there.")
+        elif not run.reviewed(folder):
+            run.review(folder, autocast)
+    if chief and (stopped or run.step < steps):
+        reason = "Interrupted" if stopped else f"The budget of {minutes:g} minutes is spent"
+        how = f"saved at step {run.step} of {steps}. Train again in {folder} to go on from there."
+        print(f"{reason}: {how}", file=sys.stderr)
+    if stopped:
+        raise KeyboardInterrupt
     return run.best_model().eval()
 
 
@@ -211,6 +231,11 @@ class _Run:
                     f"before that and is kept. A lower learning rate or a smaller grad_clip usually helps."
                 )
 
+    def reviewed(self, folder: Path) -> bool:
+        """Whether this step is on disk with all that should be measured at it: a kill may come between the two."""
+        measured = self.recipe.evaluate is None or files.is_measured(folder, self.step)
+        return measured and files.last_step(folder) == self.step
+
     @torch.no_grad()
     def review(self, folder: Path, autocast) -> None:
         """Save, then evaluate and draw samples: should that fail, no training is lost."""
@@ -234,17 +259,17 @@ class _Run:
         state["optimisers"] = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
         files.save_checkpoint(folder, self.step, {"model": self.model, "ema": self.ema}, state)
 
-    def load(self, folder: Path) -> None:
-        """Take up the newest whole checkpoint, if there is one."""
+    def load(self, folder: Path) -> bool:
+        """Take up the newest whole checkpoint; returns whether there was one."""
         if not (found := files.checkpoints(folder)):
-            return
+            return False
         checkpoint = found[-1]
         state = files.load_state(checkpoint)
         for what, mine in {"recipe": self.recipe.name, "seed": self.seed}.items():
             if state[what] != mine:
                 raise ValueError(
                     f"{folder} holds a run with {what} {state[what]!r}, not {mine!r}. "
-                    f"Choose another folder, or start over with resume=False."
+                    f"Choose another folder, or {START_OVER}."
                 )
         try:
             load_model(self.model, str(checkpoint / "model.safetensors"))
@@ -252,12 +277,13 @@ class _Run:
                 load_model(self.ema, str(checkpoint / "ema.safetensors"))
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
-        except (RuntimeError, KeyError, OSError) as error:
+        except (RuntimeError, KeyError, ValueError, FileNotFoundError) as error:
             raise ValueError(
                 f"{checkpoint} does not fit recipe {self.recipe.name!r} (was its network changed?). "
-                f"Choose another folder, or start over with resume=False. {error}"
+                f"Choose another folder, or {START_OVER}. {error}"
             ) from error
         self.step, self.seconds = state["step"], state["seconds"]
+        return True
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:

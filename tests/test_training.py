@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 from torch import nn  # noqa: E402
 
+from t2i_course import run_files, timeline, training  # noqa: E402
+from t2i_course.cli import main  # noqa: E402
 from t2i_course.training import Recipe, TrainingDiverged, cosine, export, last_metrics, train  # noqa: E402
 
 torch.set_num_threads(1)
@@ -65,8 +67,31 @@ def rows(path):
 
 
 def weights(folder, name="model"):
-    last = max((folder / "checkpoints").iterdir())
-    return load_file(last / f"{name}.safetensors")
+    return load_file(run_files.checkpoints(folder)[-1] / f"{name}.safetensors")
+
+
+def stopping_at(step, action):
+    """Batches; `action` happens in the middle of a fresh run, before the batch of `step`."""
+
+    def batches(seed, start):
+        for i, batch in enumerate(noise_batches(seed, start), start):
+            if i == step and start == 0:
+                action()
+            yield batch
+
+    return batches
+
+
+class Stop(Exception):
+    pass
+
+
+def stop():
+    raise Stop
+
+
+def ctrl_c():
+    signal.raise_signal(signal.SIGINT)
 
 
 def assert_same(a, b):
@@ -97,18 +122,10 @@ def test_training_lowers_the_loss(tmp_path):
 
 
 def test_stopping_and_resuming_ends_at_the_same_weights(whole_run, tmp_path):
-    class Stop(Exception):
-        pass
-
-    def stopping_batches(seed, start):
-        for i, batch in enumerate(noise_batches(seed, start), start):
-            if i == 13 and start == 0:
-                raise Stop
-            yield batch
-
+    recipe = small_recipe(batches=stopping_at(13, stop))
     with pytest.raises(Stop):
-        train(small_recipe(batches=stopping_batches), tmp_path)
-    train(small_recipe(batches=stopping_batches), tmp_path)
+        train(recipe, tmp_path)
+    train(recipe, tmp_path)
     for name in ("model", "ema"):
         assert_same(weights(whole_run, name), weights(tmp_path, name))
     assert [r["step"] for r in rows(tmp_path / "log.csv")] == ["10", "20", "24"], "no row is missing or doubled"
@@ -154,19 +171,107 @@ def test_kill_9_and_resume_ends_at_the_same_weights(whole_run, tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(whole_run, tmp_path, capsys):
-    def interrupted(seed, start):
-        for step, batch in enumerate(noise_batches(seed, start), start):
-            if step == 7:
-                signal.raise_signal(signal.SIGINT)
-            yield batch
+DYING_RUN = """
+import os, sys, torch
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+torch.set_num_threads(1)
+import test_training as t
+real = os.{call}
+def dies(*arguments):
+    if list(Path({folder!r}).glob("checkpoints/step_00000010.tmp")):
+        os._exit(9)
+    return real(*arguments)
+os.{call} = dies
+t.train(t.small_recipe(), {folder!r})
+"""
 
-    train(small_recipe(batches=interrupted), tmp_path)
-    printed = capsys.readouterr().out
-    assert "Interrupted: saved at step 8 of 24" in printed
-    assert str(tmp_path) in printed
+
+@pytest.mark.parametrize("call", ["replace", pytest.param("fsync", marks=pytest.mark.slow)])
+def test_dying_while_a_checkpoint_is_written_leaves_the_one_before(whole_run, tmp_path, call):
+    code = DYING_RUN.format(tests=str(Path(__file__).parent), folder=str(tmp_path), call=call)
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 9
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step_00000005", "step_00000010.tmp"]
+    train(small_recipe(), tmp_path)
+    for name in ("model", "ema"):
+        assert_same(weights(whole_run, name), weights(tmp_path, name))
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(whole_run, tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        train(small_recipe(batches=stopping_at(7, ctrl_c)), tmp_path)
+    printed = capsys.readouterr().err
+    assert "Stopping after this step" in printed
+    assert f"Interrupted: saved at step 8 of 24. Train again in {tmp_path}" in printed
     train(small_recipe(), tmp_path)
     assert_same(weights(whole_run), weights(tmp_path))
+
+
+def test_another_process_may_ask_to_stop_even_before_the_first_step(whole_run, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Accelerator, "reduce", lambda self, mine, how: torch.tensor([0.0, 0.5]))
+        with pytest.raises(KeyboardInterrupt):
+            train(small_recipe(), tmp_path)
+    assert "Interrupted: saved at step 0 of 24" in capsys.readouterr().err
+    assert run_files.last_step(tmp_path) == 0
+    train(small_recipe(), tmp_path)
+    assert_same(weights(whole_run), weights(tmp_path))
+
+
+def test_without_a_checkpoint_there_is_no_last_step(tmp_path):
+    assert run_files.last_step(tmp_path) is None
+    assert last_metrics(tmp_path) == {}
+
+
+@pytest.mark.parametrize("budget", [{"steps": 0}, {"steps": -1}, {"minutes": 0}, {"minutes": float("nan")}])
+def test_a_budget_of_nothing_is_refused(tmp_path, budget):
+    with pytest.raises(ValueError, match="must be above 0"):
+        train(small_recipe(), tmp_path, **budget)
+
+
+@pytest.mark.parametrize("steps", [5, 24])
+def test_an_evaluation_that_was_cut_off_is_made_up_for(whole_run, tmp_path, steps):
+    with pytest.raises(Stop):
+        train(small_recipe(evaluate=lambda model: stop()), tmp_path, steps)
+    assert run_files.last_step(tmp_path) == 5
+    train(small_recipe(), tmp_path, steps)
+    expected = [row["step"] for row in rows(whole_run / "metrics.csv") if int(row["step"]) <= steps]
+    assert [row["step"] for row in rows(tmp_path / "metrics.csv")] == expected
+
+
+def test_the_record_carries_metrics_only_of_the_weights_that_it_describes(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(small_recipe(batches=stopping_at(12, ctrl_c)), tmp_path)
+    record = export(tmp_path, tmp_path / "x.safetensors")
+    assert (record["steps"], record["metrics"]) == (13, {})
+    train(small_recipe(), tmp_path)
+    assert [row["step"] for row in rows(tmp_path / "metrics.csv")] == ["5", "10", "13", "15", "20", "24"]
+    assert export(tmp_path, tmp_path / "x.safetensors")["metrics"].keys() == {"error"}
+
+
+def test_the_command_exports_a_finished_run_but_not_an_interrupted_one(tmp_path, capsys, monkeypatch):
+    recipe = small_recipe(batches=stopping_at(7, ctrl_c))
+    monkeypatch.setattr(timeline, "recipe", lambda name: recipe)
+    command = ["train", "regression", "--folder", str(tmp_path / "run"), "--export", str(tmp_path / "x.safetensors")]
+    assert main(command) == 130
+    assert "Train again" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"error"}
+    assert (tmp_path / "x.safetensors").exists()
+
+
+def test_the_command_starts_over_with_fresh_and_copes_with_a_recipe_that_measures_nothing(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(timeline, "recipe", lambda name: small_recipe(evaluate=None))
+    command = ["train", "regression", "--folder", str(tmp_path), "--steps", "3", "--precision", "fp32"]
+    assert main(command) == 0
+    assert main([*command, "--seed", "1"]) == 2
+    assert "--fresh" in capsys.readouterr().err
+    assert main([*command, "--seed", "1", "--fresh"]) == 0
+    assert capsys.readouterr().out == ""
+    assert run_files.load_state(run_files.checkpoints(tmp_path)[-1])["seed"] == 1
 
 
 @pytest.mark.slow
@@ -200,13 +305,50 @@ print("weights", float(sum(p.double().abs().sum() for p in model.parameters())))
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-1] + bytes([b[-1] ^ 1])])
 @pytest.mark.parametrize("file", ["model.safetensors", "state.pt", "checksums.json"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(whole_run, tmp_path, capsys, file, damage):
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(whole_run, tmp_path, capsys, file, damage):
     train(small_recipe(), tmp_path, steps=11)
     last = tmp_path / "checkpoints" / "step_00000011" / file
     last.write_bytes(damage(last.read_bytes()))
     train(small_recipe(), tmp_path, steps=12)
-    assert "step_00000011 is damaged" in capsys.readouterr().out
-    assert [p.name for p in sorted((tmp_path / "checkpoints").iterdir())] == ["step_00000010", "step_00000012"]
+    assert "step_00000011 is damaged" in capsys.readouterr().err
+    kept = ["step_00000010", "step_00000011.damaged", "step_00000012"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == kept
+    assert [row["step"] for row in rows(tmp_path / "metrics.csv")] == ["5", "10", "12"]
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_left_alone(tmp_path, monkeypatch):
+    def refused(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    train(small_recipe(), tmp_path, steps=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_files, "_checksum", refused)
+        with pytest.raises(PermissionError, match="left as it is: .*step_00000006"):
+            train(small_recipe(), tmp_path)
+    assert run_files.last_step(tmp_path) == 6
+
+
+@pytest.mark.parametrize("half", ["1", "10", "10,0.", "10,0.5"])
+def test_half_a_last_line_is_written_again(tmp_path, half):
+    train(small_recipe(), tmp_path, steps=10)
+    table, before = tmp_path / "metrics.csv", last_metrics(tmp_path)
+    table.write_text("".join(table.read_text().splitlines(True)[:-1]) + half)
+    assert last_metrics(tmp_path) == {}
+    train(small_recipe(), tmp_path, steps=10)
+    assert [row["step"] for row in rows(table)] == ["5", "10"]
+    assert last_metrics(tmp_path) == before
+
+
+def test_a_table_that_is_rewritten_is_never_half_there(tmp_path, monkeypatch):
+    table = tmp_path / "log.csv"
+    for step in (1, 2):
+        run_files.append_csv(table, {"step": step, "loss": 0.5})
+    before = table.read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *paths: stop())
+    for rewrite in (lambda: run_files.trim_csv(table, 1), lambda: run_files.append_csv(table, {"step": 3, "bias": 1})):
+        with pytest.raises(Stop):
+            rewrite()
+        assert table.read_bytes() == before
 
 
 def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path):
@@ -241,18 +383,44 @@ def test_another_recipe_or_seed_is_refused_and_resume_false_starts_over(whole_ru
     assert not torch.equal(weights(tmp_path)["0.weight"], weights(whole_run)["0.weight"])
 
 
-def test_the_budget_of_minutes_stops_a_run_which_can_then_go_on(tmp_path, capsys):
-    def slow(seed, start):
-        for batch in noise_batches(seed, start):
-            time.sleep(0.02)
-            yield batch
+def watched_rates(rates):
+    """Optimisers for a recipe; the learning rate of every step is added to `rates`."""
 
-    train(small_recipe(batches=slow, steps=10_000), tmp_path, minutes=0.01)
-    assert "The budget of 0.01 minutes is spent: saved at step" in capsys.readouterr().out
-    step = int(max(p.name for p in (tmp_path / "checkpoints").iterdir())[5:])
-    assert 0 < step < 1000
-    train(small_recipe(batches=slow), tmp_path, steps=step + 2)
-    assert rows(tmp_path / "metrics.csv")[-1]["step"] == str(step + 2)
+    class Watched(torch.optim.SGD):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    return lambda model: {"model": Watched(model.parameters(), 0.1)}
+
+
+def test_each_call_has_its_own_minutes_and_only_training_counts(tmp_path, capsys, monkeypatch):
+    now, rates = [0.0], []
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def batches(seed, start):
+        now[0] += 1000  # renders a cache
+        for batch in noise_batches(seed, start):
+            yield batch
+            now[0] += 1
+
+    def evaluate(model):
+        now[0] += 500
+        return {"error": 1.0}
+
+    settings = {"batches": batches, "evaluate": evaluate, "optimisers": watched_rates(rates)}
+    recipe = small_recipe(**settings, steps=100, every=15, warmup=1)
+    for call in (1, 2):
+        train(recipe, tmp_path, minutes=10 / 60)
+        assert f"minutes is spent: saved at step {11 * call} of 100" in capsys.readouterr().err
+        state = run_files.load_state(run_files.checkpoints(tmp_path)[-1])
+        assert state["seconds"] == 10 * call
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] < 0.003, "the minutes ran out, so the rate has fallen"
+    assert rates[11] == pytest.approx(0.1 * cosine(0.11)), "the second call goes on where the steps have it"
+    assert rates[17] == pytest.approx(0.1 * cosine(0.11 + 0.89 * 0.5)), "half of the time is half of the way left"
+    assert rates[21] < 0.003
+    assert sorted(rates[11:], reverse=True) == rates[11:]
 
 
 def test_a_gan_alternates_and_each_optimiser_steps_its_own_half(tmp_path):
@@ -285,16 +453,39 @@ def test_a_gan_alternates_and_each_optimiser_steps_its_own_half(tmp_path):
     assert {"discriminator.loss", "generator.loss"} < set(rows(tmp_path / "log.csv")[0])
 
 
+def test_a_gan_resumes_exactly_with_both_its_optimisers(tmp_path):
+    def losses(model, batch):
+        real, fake = batch[0].flatten(1)[:, :4], model["generator"](torch.randn(8, 4))
+        score = model["discriminator"]
+        yield "discriminator", {"loss": (score(fake.detach()) - score(real)).tanh().mean()}
+        yield "generator", {"loss": -score(fake).tanh().mean()}
+
+    def gan(batches):
+        return small_recipe(
+            build=lambda: nn.ModuleDict({"generator": nn.Linear(4, 4), "discriminator": nn.Linear(4, 1)}),
+            losses=losses,
+            optimisers=lambda model: {name: torch.optim.Adam(half.parameters(), 0.01) for name, half in model.items()},
+            batches=batches,
+            evaluate=None,
+            sample=None,
+        )
+
+    train(gan(noise_batches), tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(gan(stopping_at(13, stop)), tmp_path / "parts")
+    assert run_files.last_step(tmp_path / "parts") == 10
+    train(gan(stopping_at(13, stop)), tmp_path / "parts")
+    states = []
+    for part in ("whole", "parts"):
+        states.append(run_files.load_state(run_files.checkpoints(tmp_path / part)[-1])["optimisers"])
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert states[0].keys() == {"discriminator", "generator"}
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+
+
 def test_learning_rate_warms_up_and_falls_to_zero(tmp_path):
     rates = []
-
-    class Watched(torch.optim.SGD):
-        def step(self, closure=None):
-            rates.append(self.param_groups[0]["lr"])
-            return super().step(closure)
-
-    recipe = small_recipe(optimisers=lambda model: {"model": Watched(model.parameters(), 0.1)}, steps=20)
-    train(recipe, tmp_path)
+    train(small_recipe(optimisers=watched_rates(rates), steps=20), tmp_path)
     assert rates[0] == pytest.approx(0.025)
     assert max(rates) <= 0.1
     assert rates[-1] < 0.002

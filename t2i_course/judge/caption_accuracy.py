@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from t2i_course.worlds.base import PICTURES
+
 
 @dataclass(frozen=True)
 class Score:
@@ -86,12 +90,34 @@ def ceiling(world, split: str = "test", n: int = 500, size: int = 64, seed: int 
     """Caption accuracy of the true pictures of captions 0..n-1 of a split: what lacks is the recogniser's error."""
     from .recogniser import load_recogniser
 
-    recogniser = recogniser or load_recogniser(world)
+    pictures = true_pictures(world, split, n, size)
     facts = [world.caption(split, i, seed)[1] for i in range(n)]
-    found = []
-    for batch in world.batches(split, size, batch_size=250, n=n, shuffle=False):
-        found += recogniser.read(batch.pictures)
-    return compare(facts, found)
+    return compare(facts, (recogniser or load_recogniser(world)).read(pictures))
+
+
+def true_pictures(world, split: str, n: int, size: int = 64) -> np.ndarray:
+    """The pictures of captions 0..n-1 of a split, uint8 (n, size, size, 3)."""
+    from t2i_course.worlds.cache import cached_pictures
+
+    if n > PICTURES.get(split, 0):
+        has = ", ".join(f"{name} has {pictures}" for name, pictures in PICTURES.items())
+        raise ValueError(f"There are no {n} pictures of the split {split!r} to judge by: {has}.")
+    cached = next(some for some in (200, 2_000, PICTURES[split]) if n <= some)  # few sizes: a cache is not small
+    return np.array(cached_pictures(world, split, size, min(cached, PICTURES[split]))[:n])
+
+
+def standard_error(facts: list[dict[str, str]], found: list[dict[str, str]], resamples: int = 200) -> float:
+    """How far the accuracy of `compare` would vary from one draw of captions to the next, by the bootstrap.
+
+    Captions are drawn anew, not facts: facts of one picture stand or fall together.
+    """
+    told = [(wanted, seen) for wanted, seen in zip(facts, found, strict=True) if wanted]
+    if not told:
+        return float("nan")
+    promised = np.array([len(wanted) for wanted, _ in told])
+    kept = np.array([sum(seen.get(name) == value for name, value in wanted.items()) for wanted, seen in told])
+    chosen = np.random.default_rng(0).integers(len(told), size=(resamples, len(told)))
+    return float((kept[chosen].sum(1) / promised[chosen].sum(1)).std(ddof=1))
 
 
 def group(attribute: str) -> str:

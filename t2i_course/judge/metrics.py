@@ -4,9 +4,10 @@ torchmetrics computes them where it can. Nothing is ever downloaded. A distance 
 together with the network that made them, so every value carries its name:
 
 * `FID`           features of the published Inception network; you give its file (`inception_extractor`)
-* `FID (flowers)` features of the recogniser that ships for that world (`world_extractor`)
+* `CMMD`          embeddings of a published CLIP model; you give the model (`clip_extractor`)
+* `FID (flowers)` features of the recogniser that ships for that world (`world_extractor`); likewise KID, IS, CMMD
 
-The two have different scales and never share a column. N pictures, D features.
+They have different scales and never share a column. N pictures, D features.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from t2i_course.worlds.base import to_float, to_uint8
+from t2i_course.worlds.base import to_float
 
 from .recogniser import load_recogniser
+from .weights import load_weights
+
+PUBLISHED = {"FID": "Inception", "KID": "Inception", "IS": "Inception", "CMMD": "CLIP"}  # the network of each
+PUBLISHED_FILE = "Give the file of the published weights; nothing is downloaded."
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -124,28 +128,38 @@ class _Given(nn.Module):
 class Extractor:
     """A network that pictures are compared by, and the name under which its distances are reported."""
 
-    label: str  # "" for the published network, " (flowers)" for a world's recogniser
+    network: str  # "Inception", "CLIP", or the world whose recogniser it is
     features: Callable[[np.ndarray | Tensor], Tensor]  # pictures -> (N, D)
     logits: Callable[[np.ndarray | Tensor], list[Tensor]]  # pictures -> class logits (N, classes), one per question
 
     def fid(self, real_pictures, drawn_pictures) -> dict[str, float]:
         """{"FID": value} or {"FID (flowers)": value}."""
-        return {f"FID{self.label}": fid(self.features(real_pictures), self.features(drawn_pictures))}
+        return self._named("FID", fid(self.features(real_pictures), self.features(drawn_pictures)))
 
     def kid(self, real_pictures, drawn_pictures) -> dict[str, float]:
         """{"KID": value} or {"KID (flowers)": value}."""
-        return {f"KID{self.label}": kid(self.features(real_pictures), self.features(drawn_pictures))}
+        return self._named("KID", kid(self.features(real_pictures), self.features(drawn_pictures)))
+
+    def cmmd(self, real_pictures, drawn_pictures) -> dict[str, float]:
+        """{"CMMD": value} or {"CMMD (flowers)": value}."""
+        return self._named("CMMD", cmmd(self.features(real_pictures), self.features(drawn_pictures)))
 
     def inception_score(self, pictures, splits: int = 1) -> dict[str, float]:
-        """{"IS": value} or {"IS (flowers)": value}; the geometric mean where the network answers several questions."""
+        """{"IS": value} or {"IS (flowers)": value}; the geometric mean where the network answers several questions.
+
+        IS (scenes) asks for place and time only, the two attributes that belong to the picture as a whole.
+        """
         scores = torch.tensor([inception_score(logits, splits) for logits in self.logits(pictures)])
-        return {f"IS{self.label}": float(scores.log().mean().exp())}
+        return self._named("IS", float(scores.log().mean().exp()))
+
+    def _named(self, metric: str, value: float) -> dict[str, float]:
+        return {metric if PUBLISHED[metric] == self.network else f"{metric} ({self.network})": value}
 
 
 def world_extractor(world) -> Extractor:
     """The recogniser of a world: it sees what matters there, and ships with the course."""
     recogniser = load_recogniser(world)
-    return Extractor(f" ({world.name})", recogniser.features, recogniser.logits)
+    return Extractor(world.name, recogniser.features, recogniser.logits)
 
 
 def inception_extractor(weights: str | Path, batch_size: int = 32) -> Extractor:
@@ -157,12 +171,21 @@ def inception_extractor(weights: str | Path, batch_size: int = 32) -> Extractor:
 
     @torch.inference_mode()
     def features(pictures) -> Tensor:
-        return torch.cat([net(_for_inception(x)) for x in _as_tensor(pictures).split(batch_size)])
+        return torch.cat([net(_for_inception(x)) for x in to_float(pictures).cpu().split(batch_size)])
 
     def logits(pictures) -> list[Tensor]:
         return [features(pictures) @ net.class_weights.T]  # without their bias, as the score is published
 
-    return Extractor("", features, logits)
+    return Extractor("Inception", features, logits)
+
+
+def clip_extractor(model, size: int = 224) -> Extractor:
+    """The CLIP model of published CMMDs, which you loaded, from open_clip or transformers; it sees `size` pixels."""
+
+    def logits(pictures):
+        raise ValueError("CLIP knows no classes; the Inception score needs a network that does.")
+
+    return Extractor("CLIP", lambda pictures: clip_pictures(model, pictures, size), logits)
 
 
 def load_inception(weights: str | Path) -> nn.Module:
@@ -181,7 +204,7 @@ def load_inception(weights: str | Path) -> nn.Module:
     with torch.device("meta"):
         net = Inception3(num_classes=1008, aux_logits=False, transform_input=False, init_weights=False)
         net.Mixed_7c = LastBlock(2048)
-    _load_strictly(net, weights, "the Inception network of FID")
+    load_weights(net, weights, f"FID needs pt_inception-2015-12-05-6726825d.pth. {PUBLISHED_FILE}", assign=True)
     for name, block in net.named_children():
         if hasattr(block, "branch_pool") and name != "Mixed_7c":
             block.branch_pool.register_forward_pre_hook(leave_out_padding)
@@ -197,19 +220,43 @@ def _for_inception(x: Tensor) -> Tensor:
 # --- pictures and captions, picture and picture -----------------------------------------------------------------------
 
 
-@torch.inference_mode()
 def clip_embeddings(model, tokenizer, pictures, captions: list[str], size: int = 224) -> tuple[Tensor, Tensor]:
     """Embeddings (N, D) of pictures and of captions, by a CLIP model that you loaded, from open_clip or transformers.
 
     `size` is the width of the pictures that the model was trained on.
     """
-    x = F.interpolate(_as_tensor(pictures), (size, size), mode="bicubic", antialias=True, align_corners=False)
-    x = (x.clamp(-1, 1) / 2 + 0.5 - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
-    if hasattr(model, "encode_image"):  # open_clip
-        return model.encode_image(x), model.encode_text(tokenizer(captions))
-    tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
-    outputs = model.get_image_features(pixel_values=x), model.get_text_features(**tokens)
-    return tuple(getattr(out, "pooler_output", out) for out in outputs)
+    return clip_pictures(model, pictures, size), clip_captions(model, tokenizer, captions)
+
+
+@torch.inference_mode()
+def clip_pictures(model, pictures, size: int = 224, batch_size: int = 64) -> Tensor:
+    """Embeddings (N, D) of pictures."""
+    parameter = next(model.parameters())  # its device and precision are the model's
+    embed = getattr(model, "encode_image", None) or model.get_image_features  # open_clip or transformers
+
+    def embedded(x):
+        x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1) / 2 + 0.5
+        return embed(((x - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)).to(parameter))
+
+    return _joined(embedded(x) for x in to_float(pictures).cpu().split(batch_size))
+
+
+@torch.inference_mode()
+def clip_captions(model, tokenizer, captions: list[str], batch_size: int = 64) -> Tensor:
+    """Embeddings (N, D) of captions."""
+    device = next(model.parameters()).device
+
+    def embedded(texts):
+        if hasattr(model, "encode_text"):  # open_clip
+            return model.encode_text(tokenizer(texts).to(device))
+        tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        return model.get_text_features(**{name: tensor.to(device) for name, tensor in tokens.items()})
+
+    return _joined(embedded(captions[i : i + batch_size]) for i in range(0, len(captions), batch_size))
+
+
+def _joined(outputs) -> Tensor:
+    return torch.cat([getattr(out, "pooler_output", out).float().cpu() for out in outputs])
 
 
 def clip_score(pictures: Tensor, captions: Tensor) -> float:
@@ -225,19 +272,19 @@ def clip_score(pictures: Tensor, captions: Tensor) -> float:
 
 
 def psnr(real, drawn) -> float:
-    """Peak signal-to-noise ratio in dB of pictures against the pictures that they should equal."""
+    """Peak signal-to-noise ratio in dB of pictures against those that they should equal, averaged over pictures."""
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
     real, drawn = _pairs(real, drawn)
-    return float(peak_signal_noise_ratio(drawn, real, data_range=(-1.0, 1.0)))
+    return float(peak_signal_noise_ratio(drawn, real, data_range=(-1.0, 1.0), dim=(1, 2, 3)))
 
 
 def ssim(real, drawn) -> float:
     """Structural similarity, 1 for equal pictures (Wang et al. 2004)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    real, drawn = _pairs(real, drawn)
-    return float(structural_similarity_index_measure(drawn, real, data_range=2.0))
+    real, drawn = (x / 2 + 0.5 for x in _pairs(real, drawn))  # its term of luminance takes 0 for black
+    return float(structural_similarity_index_measure(drawn, real, data_range=1.0))
 
 
 def lpips(real, drawn, weights: str | Path, net: str = "vgg") -> float:
@@ -253,42 +300,19 @@ def lpips(real, drawn, weights: str | Path, net: str = "vgg") -> float:
     real, drawn = _pairs(real, drawn)
     model = _LPIPS(net=net, pnet_rand=True)
     # Its layers carry torchvision's numbers, dealt into slices: "features.5.weight" is "slice2.5.weight" there.
-    ours = {name.split(".", 1)[1]: name for name in model.net.state_dict()}
-    given = {key.removeprefix("features."): t for key, t in _load_state(weights).items() if key.startswith("features.")}
-    if given.keys() != ours.keys():
-        raise ValueError(f"{weights} does not hold torchvision's weights of the {net} network.")
-    model.net.load_state_dict({ours[key]: tensor for key, tensor in given.items()})
+    ours = {"features." + name.split(".", 1)[1]: name for name in model.net.state_dict()}
+
+    def renamed(state):
+        return {ours.get(name, name): tensor for name, tensor in state.items() if name.startswith("features.")}
+
+    remedy = f"LPIPS needs torchvision's weights of the {net} network. {PUBLISHED_FILE}"
+    load_weights(model.net, weights, remedy, convert=renamed)
     with torch.inference_mode():
         return float(torch.cat([model(a, b) for a, b in zip(real.split(16), drawn.split(16), strict=True)]).mean())
 
 
 def _pairs(real, drawn) -> tuple[Tensor, Tensor]:
-    real, drawn = _as_tensor(real), _as_tensor(drawn)
+    real, drawn = to_float(real).cpu(), to_float(drawn).cpu()
     if real.shape != drawn.shape:
         raise ValueError(f"Pictures are compared one by one: {tuple(real.shape)} and {tuple(drawn.shape)} differ.")
     return real, drawn
-
-
-def _as_tensor(pictures) -> Tensor:
-    """uint8 (N, H, W, 3) or float (N, 3, H, W) in [-1, 1] -> the latter."""
-    if isinstance(pictures, np.ndarray):
-        return to_float(to_uint8(pictures))
-    if pictures.ndim != 4 or pictures.shape[1] != 3:
-        raise ValueError(f"Tensors of pictures are (N, 3, H, W) in [-1, 1], not {tuple(pictures.shape)}.")
-    return pictures.float().cpu().clamp(-1, 1)
-
-
-def _load_state(path: str | Path) -> dict[str, Tensor]:
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}. Give the file of the published weights; nothing is downloaded.")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _load_strictly(net: nn.Module, path: str | Path, what: str) -> None:
-    try:
-        net.load_state_dict(_load_state(path), strict=True, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not hold {what}. {str(error)[:300]}") from error

@@ -33,10 +33,12 @@ from t2i_course.worlds.base import PICTURES, to_float, to_uint8
 from t2i_course.worlds.cache import cached_pictures
 
 from .caption_accuracy import group
+from .weights import load_weights
 
 SIZE = 64  # of the pictures that the network sees
 WIDTHS = (32, 64, 192)  # channels at 32x32, 16x16, 8x8
 GRID = 16  # cells of the feature map in which things are looked for
+STEPS = {"flowers": 6000, "birds": 2600, "scenes": 3300}  # until the targets were reached
 IGNORE = -100  # a target that cross-entropy leaves out
 
 
@@ -259,21 +261,24 @@ class Recogniser(nn.Module):
         return torch.cat([self.trunk(x)[1].mean((2, 3)) for x in self._batches(pictures)])
 
     def logits(self, pictures) -> list[Tensor]:
-        """Logits (N, values) of each attribute of the picture as a whole: what the Inception score of a world uses."""
+        """Logits (N, values) of each attribute of the picture as a whole: what the Inception score of a world uses.
+
+        Of scenes these are place and time: counts, colours and sizes belong to things, not to the picture.
+        """
         batches = [self(x) for x in self._batches(pictures)]
-        return [torch.cat([out[name] for out in batches]) for name in self.attributes if name in batches[0]]
+        whole = [name for name in self.attributes if name in batches[0] and batches[0][name].ndim == 2]
+        return [torch.cat([out[name] for out in batches]) for name in whole]
 
     def _batches(self, pictures):
         """Pictures in portions that fit the memory; uint8 (N, H, W, 3), or float (N, 3, H, W) in [-1, 1]."""
-        if isinstance(pictures, np.ndarray):
-            pictures = to_float(to_uint8(pictures))
-        if pictures.ndim != 4 or pictures.shape[1] != 3 or not len(pictures):
-            raise ValueError(f"Expected pictures as float (N, 3, H, W) in [-1, 1], not {tuple(pictures.shape)}.")
+        pictures = to_float(pictures)
+        if not len(pictures):
+            raise ValueError("There are no pictures to look at.")
         parameter = next(self.parameters())
         self.eval()
         with torch.inference_mode():
             for portion in pictures.split(256):
-                yield resized(portion.to(parameter).clamp(-1, 1), SIZE)
+                yield resized(portion.to(parameter), SIZE)
 
 
 def resized(x: Tensor, size: int) -> Tensor:
@@ -286,17 +291,17 @@ def resized(x: Tensor, size: int) -> Tensor:
 @cache
 def load_recogniser(world) -> Recogniser:
     """The recogniser that ships with the course for a world."""
-    from safetensors.torch import load_file
-
     file = DATA / "weights" / f"recogniser_{world.name}.safetensors"
     how = f"Train it: t2i train recogniser_{world.name} --export {file}"
-    if not file.exists():
-        raise ValueError(f"There is no recogniser of {world.name} at {file}. {how}")
-    known = json.loads(file.with_suffix(".json").read_text())["attributes"]
+    record = file.with_suffix(".json")
+    try:
+        known = json.loads(record.read_text())["attributes"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{record}, the record of the recogniser of {world.name}, cannot be read. {how}") from error
     if known != {name: list(values) for name, values in world.attributes.items()}:
         raise ValueError(f"{file} was trained on other attributes than {world.name} has now. {how}")
     recogniser = Recogniser(world)
-    recogniser.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(file).items()})
+    load_weights(recogniser, file, how)
     return recogniser.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
 
@@ -362,7 +367,7 @@ def augmented(x: Tensor) -> Tensor:
 # --- training and measuring -------------------------------------------------------------------------------------------
 
 
-def recipe(world, pictures: int = 100_000, steps: int = 4000, batch_size: int = 128, checked: int = 1000) -> Recipe:
+def recipe(world, pictures: int = 40_000, steps: int = 4000, batch_size: int = 128, checked: int = 1000) -> Recipe:
     """How the recogniser of a world is trained.
 
     It sees `pictures` of the split train and a fifth as many of novel: a judge that never met a pair of attributes
@@ -405,7 +410,8 @@ def named_recipe(name: str) -> Recipe:
     """ "recogniser_flowers" -> how the recogniser of flowers is trained."""
     from t2i_course import worlds
 
-    return recipe(worlds.load(name.removeprefix("recogniser_")))
+    world = worlds.load(name.removeprefix("recogniser_"))
+    return recipe(world, steps=STEPS[world.name])
 
 
 DAMAGES = {

@@ -240,8 +240,9 @@ def dual_annealing(problem: Problem, evaluations: int, seed: int = 0) -> tuple[f
 
 
 def compare(n: int = 10, problems: int = 5) -> dict[str, dict[str, float]]:
-    """Mean energy and seconds over some random problems: ours, dual annealing with our budget, random layouts."""
-    rows = {name: {"energy": 0.0, "seconds": 0.0, "evaluations": 0.0} for name in ("ours", "dual annealing", "random")}
+    """Mean energy and seconds over some random problems: ours, and with the same budget dual annealing and chance."""
+    names = ("ours", "dual annealing", "best of random")
+    rows = {name: {"energy": 0.0, "seconds": 0.0, "evaluations": 0.0} for name in names}
     for seed in range(problems):
         problem = random_problem(n, seed)
         start = time.perf_counter()
@@ -249,15 +250,15 @@ def compare(n: int = 10, problems: int = 5) -> dict[str, dict[str, float]]:
         middle = time.perf_counter()
         annealed, used = dual_annealing(problem, ours.evaluations, seed)
         end = time.perf_counter()
-        layouts = random_layout(problem, np.random.default_rng(seed), (100,))
-        random_energy = float(energy(problem, *layouts).mean())
-        random_seconds = (time.perf_counter() - end) / 100
+        layouts = random_layout(problem, np.random.default_rng(seed), (ours.evaluations,))
+        luckiest = float(energy(problem, *layouts).min())
+        last = time.perf_counter()
         for row, values in zip(
             rows.values(),
             [
                 (ours.energy, middle - start, ours.evaluations),
                 (annealed, end - middle, used),
-                (random_energy, random_seconds, 1),
+                (luckiest, last - end, ours.evaluations),
             ],
             strict=True,
         ):

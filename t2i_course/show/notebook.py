@@ -39,15 +39,15 @@ def pictures(images, captions=None, *, alt: str, columns: int | None = None, inc
         raise ValueError(f"{len(images)} pictures cannot have {len(captions)} captions.")
     columns = min(len(images), columns or 6)
     rows = -(-len(images) // columns)
-    lines = [textwrap.fill(text, int(inches * 13)) for text in captions]
-    below = 0.16 * max(line.count("\n") + bool(line) for line in lines)  # inches for the longest caption
+    lines = [textwrap.fill(text, int(inches * 11)) for text in captions]
+    below = 0.19 * max(line.count("\n") + bool(line) for line in lines)  # inches for the longest caption
     fig, axes = plt.subplots(rows, columns, figsize=(columns * inches, rows * (inches + below)), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, line in zip(axes.flat, images, lines, strict=False):
         axis.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
         axis.set_anchor("N")
-        axis.text(0.5, -0.03, line, transform=axis.transAxes, ha="center", va="top", fontsize=8, color=_INK)
+        axis.text(0.5, -0.03, line, transform=axis.transAxes, ha="center", va="top", fontsize=9.5, color=_INK)
     fig.tight_layout(pad=0.4, h_pad=0.4 + 7 * below, w_pad=0.6)
     figure(fig, alt)
 

@@ -15,7 +15,7 @@ def poster(path: str | Path, size: int = 300) -> None:
     from .. import timeline, worlds
 
     drawn = [("Zhu et al. 2007", STORY, timeline.load("picture_layout").draw([STORY], seed=0, size=size)[0])]
-    for name, index in (("flowers", 29), ("birds", 36), ("scenes", 31)):
+    for name, index in (("flowers", 17), ("birds", 11), ("scenes", 31)):
         world = worlds.load(name)
         caption = world.caption("train", index)[0]
         drawn.append((f"the world of {name}", caption, world.render(world.spec("train", index), size)))
@@ -24,7 +24,7 @@ def poster(path: str | Path, size: int = 300) -> None:
         axis.imshow(np.asarray(picture))
         axis.set_title(title, fontsize=10, color="#868C98", loc="left")
         axis.text(
-            0, -0.05, textwrap.fill(caption, 36), transform=axis.transAxes, va="top", fontsize=10, color="#2E2A3B"
+            0, -0.05, textwrap.fill(caption, 31), transform=axis.transAxes, va="top", fontsize=10, color="#2E2A3B"
         )
         axis.axis("off")
     fig.savefig(path, dpi=100, bbox_inches="tight", facecolor="white", metadata={"Software": None})

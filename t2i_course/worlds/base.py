@@ -198,19 +198,37 @@ def rasterise(svg: str, size: int) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def to_float(pictures: np.ndarray):
-    """uint8 (B, H, W, 3) -> float tensor (B, 3, H, W) in [-1, 1]."""
+def to_float(pictures):
+    """Pictures of any system -> float tensor (B, 3, H, W) in [-1, 1]; uint8 arrays (B, H, W, 3) are converted."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    _check_form(pictures)
+    if isinstance(pictures, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    pictures = pictures.detach().float()
+    finite = pictures.isfinite().flatten(1).all(1).tolist()
+    if not all(finite):
+        raise ValueError(f"Picture {finite.index(False)} holds values that are not finite (NaN or infinite).")
+    return pictures.clamp(-1, 1)
 
 
 def to_uint8(pictures) -> np.ndarray:
     """Pictures of any system -> uint8 (B, H, W, 3); float tensors (B, 3, H, W) in [-1, 1] are converted."""
     if isinstance(pictures, np.ndarray):
+        _check_form(pictures)
+        return pictures
+    return (to_float(pictures).cpu() * 127.5 + 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def _check_form(pictures) -> None:
+    """Pictures come in two forms; what a uint8 tensor or a float array would mean, nobody can know."""
+    if isinstance(pictures, np.ndarray):
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
             raise ValueError(f"Arrays of pictures are uint8 (B, H, W, 3), not {pictures.dtype} {pictures.shape}.")
-        return pictures
-    if pictures.ndim != 4 or pictures.shape[1] != 3:
-        raise ValueError(f"Tensors of pictures are (B, 3, H, W) in [-1, 1], not {tuple(pictures.shape)}.")
-    return (pictures.detach().float().cpu().clamp(-1, 1) * 127.5 + 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    elif not hasattr(pictures, "is_floating_point"):
+        raise ValueError(f"Pictures are a uint8 array or a float tensor, not a {type(pictures).__name__}.")
+    elif not pictures.is_floating_point() or pictures.ndim != 4 or pictures.shape[1] != 3:
+        raise ValueError(
+            f"Tensors of pictures are floating point, (B, 3, H, W) in [-1, 1], "
+            f"not {pictures.dtype} {tuple(pictures.shape)}."
+        )

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from .language import a_or_an, check_words, join, pick, words
 
 MAIN_PARTS = ("crown", "breast", "belly", "wings", "tail")
+PART_CHOICE = "wings, belly, breast, crown, tail, bill, crest, cheek patch, or eye ring"
 GROUPS = {"bird": MAIN_PARTS, "body": ("breast", "belly"), "upperparts": ("crown", "wings", "tail")}
 
 # The words that the reader knows for each value, besides the value itself.
@@ -70,9 +71,9 @@ SMALL_WORDS = words(
 # What the writer says: value -> ways of saying it, part -> its nouns.
 PHRASES = {
     "small": ("small", "little", "tiny"),
-    "medium": ("medium sized", "midsized"),
+    "medium": ("medium-sized",),
     "large": ("large", "big"),
-    "conical": ("conical", "cone shaped", "thick"),
+    "conical": ("conical", "cone-shaped", "thick"),
     "pointed": ("pointed", "sharp", "straight"),
     "flying": ("flying", "soaring"),
     "perched": ("perched", "sitting"),
@@ -93,18 +94,19 @@ PART_NOUNS = {
 }
 MARK_NOUNS = {"crest": ("crest",), "cheek_patch": ("cheek patch", "cheeks"), "eye_ring": ("eye ring",)}
 PLURAL = ("wings", "primaries and secondaries", "tail feathers", "cheeks")
-TEMPLATES = {  # by what must be told; {adjectives} and {patches} are not always there
+TEMPLATES = {  # by what must be told; {adjectives}, {patches}, and {there} are not always there
     "": "this is {a_bird}|{a_bird}|a picture of {a_bird}|here we see {a_bird}|look at this {bird}"
     "|this {noun} is {adjectives}",
     "features": "this {bird} has {features}|{a_bird} with {features}|this is {a_bird} that has {features}"
     "|{features} can be seen on this {bird}|in this picture of {a_bird}, {clauses}|look at this {bird}: {clauses}"
     "|this {bird} is {patches}|this {noun} is {adjectives} and has {features}"
     "|this magnificent {noun} is {adjectives} with {features}",
-    "where": "this {bird} is {where}|{a_bird} {where}|{where}, there is {a_bird}|this {noun} is {adjectives}, {where}",
-    "features where": "this {bird} is {where} and has {features}|{a_bird} with {features}, {where}"
-    "|{where}, this {bird} shows {features}|there is {a_bird} {where}, and it has {features}"
-    "|look at this {bird}, {where}: {clauses}|this {bird}, {where}, is {patches}"
-    "|this {noun} is {adjectives} with {features}, {where}",
+    "where": "this {bird} is {where}|{a_bird} that is {where}|here we see {a_bird} {where}|look at this {bird} {where}"
+    "|a picture of {a_bird} {where}|{there}, there is {a_bird}|this {noun} {there} is {adjectives}",
+    "features where": "this {bird} is {where} and has {features}|{a_bird} that is {where} and has {features}"
+    "|{there}, this {bird} shows {features}|there is {a_bird} {where}, and it has {features}"
+    "|look at this {bird} {there}: {clauses}|this {bird}, {there}, is {patches}"
+    "|this {noun} {there} is {adjectives} with {features}",
 }
 
 
@@ -149,6 +151,8 @@ class Reader:
             raise ValueError(f"In {self.caption!r}: {attribute} cannot be {value!r} in this world, only {choice}.")
         known, known_parts = self.promises.get(attribute, (value, len(MAIN_PARTS) + 1))
         if known_parts == parts and known != value:
+            if parts > 1:  # "a red and black bird"
+                raise ValueError(f"In {self.caption!r}: say which part is {value}: {PART_CHOICE}.")
             raise ValueError(f"{self.caption!r} contradicts itself: {attribute} is {known!r} and also {value!r}.")
         if parts < known_parts:
             self.promises[attribute] = (value, parts)
@@ -171,7 +175,8 @@ class Reader:
 
     def read_noun(self, noun: str, after: list[str]) -> None:
         """A noun takes the adjectives that wait for it, or those of the noun before, or becomes a subject."""
-        shares = not self.fresh and noun != "bird" and after[:1] not in (["that"], ["which"], ["is"], ["are"])
+        follows = after[1:2] if after[:1] == ["feathers"] else after[:1]
+        shares = not self.fresh and noun != "bird" and follows not in (["that"], ["which"], ["is"], ["are"])
         adjectives = self.waiting or (self.given if shares else [])
         if self.negated:  # only marks can be missing
             if self.waiting or "none" not in self.attributes.get(noun, ()):
@@ -226,9 +231,11 @@ def read(caption: str, attributes: Mapping[str, tuple[str, ...]]) -> dict[str, s
     check_words(tokens, VOCABULARY, "the world of birds")
     reader = Reader(caption, attributes)
     for i, word in enumerate(tokens):
-        reader.read(tokens[i - 1], word, tokens[i + 1 :])
+        reader.read(tokens[i - 1] if i else "", word, tokens[i + 1 :])
     if reader.waiting:
-        raise ValueError(f"In {caption!r}, {reader.waiting[0]!r} describes nothing. Say what is {reader.waiting[0]}.")
+        what = reader.waiting[0]
+        choice = f": {PART_CHOICE}" if part_of(what) == "colour" else ""
+        raise ValueError(f"In {caption!r}, {what!r} describes nothing: say which part is {what}{choice}.")
     facts = {attribute: value for attribute, (value, _) in reader.promises.items()}
     if {"sitting", "sits"} & set(tokens) and facts.get("place") in ("grass", "snow"):
         facts["pose"] = "standing"  # only branches are for perching
@@ -318,7 +325,7 @@ def write(truth: Mapping[str, str], rng) -> tuple[str, dict[str, str]]:
     noun = pick(rng, ("bird", "bird", "bird", "fellow", "creature"))
     size = say(told["size"], rng) if "size" in told else ""
     bird = " ".join(filter(None, (size, whole, noun)))
-    slots = {"noun": noun, "bird": bird, "a_bird": a_or_an(bird)}
+    slots = {"noun": noun, "bird": bird, "a_bird": a_or_an(" ".join(filter(None, (size, whole, "bird"))))}
     slots["adjectives"] = join(filter(None, (size, whole and f"almost all {whole}")))
     slots |= features(told, rng)
     situation = [told[name] for name in ("pose", "place") if name in told]
@@ -326,6 +333,7 @@ def write(truth: Mapping[str, str], rng) -> tuple[str, dict[str, str]]:
         situation[-1] = "under a flying bird"
     slots["where"] = " ".join([say(value, rng) for value in situation])
 
+    slots["there"] = slots["where"] if "place" in told else ""
     templates = TEMPLATES[" ".join(slot for slot in ("features", "where") if slots[slot])].split("|")
-    empty = ["{" + slot + "}" for slot in ("adjectives", "patches") if not slots[slot]]
+    empty = ["{" + slot + "}" for slot in ("adjectives", "patches", "there") if not slots[slot]]
     return pick(rng, [t for t in templates if not any(slot in t for slot in empty)]).format(**slots), facts

@@ -156,7 +156,11 @@ def _render_by_workers(name, split, size, n, file, cores, bar):
 
 
 def _work(name, split, size, file, start, stop):
+    import signal
+
     from . import load
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent answers it for all
 
     pictures = np.load(file, mmap_mode="r+", allow_pickle=False)
     for done in _render_range(load(name), split, int(size), range(int(start), int(stop)), pictures):

@@ -2,12 +2,12 @@
 
 What a phrase promises:
 
-- *Petals.* "five petals" counts what is seen (see `flowers.py`), "a lot of" petals is `many`. "small" or "large" petals
-  promise nothing.
+- *Petals.* "five petals" counts what is seen (see `flowers.py`), "a lot of" petals is `many`. A layered flower has an
+  inner ring besides, so its petals are counted as "six outer petals". "small" or "large" petals promise nothing.
 - *Colours.* Of "petals that are pink, white, and yellow" the first is `color`, the second `second_color`, the third
-  `center_color`. "red with white edges" and "white-edged" name the second colour by its pattern; in "blue striped
-  petals" blue is the main one. `centre` is said as "a white base" or "white towards the centre"; "a white centre" is
-  the disc of stamens, `center_color`.
+  `center_color` (this is read, not written). "red with white edges" and "white-edged" name the second colour by its
+  pattern; in "blue striped petals" blue is the main one. `centre` is said as "a white base" or "white towards the
+  centre"; "a white centre" is the disc of stamens, `center_color`, and so is "yellow in the middle".
 - *plain* petals have no second colour. "red petals" alone promise only red: they may still have white edges.
 - *Leaves* without a colour are green ones. Sizes and shapes of leaves, stems and of the whole flower promise nothing.
 - *Backgrounds*: a blue one is the sky, a green one the meadow, a dark one the night.
@@ -15,6 +15,7 @@ What a phrase promises:
 An attribute that is promised twice with different values is a `ValueError`.
 """
 
+import re
 from collections.abc import Mapping
 
 from .language import NUMBERS, a_or_an, check_words, join, pick, words
@@ -79,9 +80,9 @@ SMALL_WORDS = """
     a an the this these it its their there here be of to for from front or as like each all very quite some another
     other also color colors colour colours coloured colored shade shades shape shaped form forming formed configuration
     arrangement arranged number single several dark deep light pale bright soft clear starry long short fully pretty
-    lovely beautiful delicate picture close view look looks show shows showing grow grows growing stand stands standing
-    blooming surround surrounds surrounding surrounded turn turns turning fade fades fading toward towards near hanging
-    hangs down upright multi
+    lovely beautiful delicate we see picture close view look looks show shows showing grow grows growing stand stands
+    standing blooming made outer inner surround surrounds surrounding surrounded turn turns turning fade fades fading
+    toward towards near hanging hangs down upright multi
 """
 PARTS = {  # the parts that words play in a caption: {part: {meaning: words}}
     "color": COLOR_WORDS,
@@ -105,37 +106,37 @@ VOCABULARY = frozenset(LEXICON) - {","}
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
-FLOWER_FRAMES = (  # the head of a caption, and what links it to the rest
-    ("this flower", " has {rest}"),
-    ("the flower in this picture", " has {rest}"),
-    ("{a_flower}", " with {rest}"),
-    ("{a_flower}", " that has {rest}"),
-    ("this is {a_flower}", " with {rest}"),
-    ("there is {a_flower}", " that shows {rest}"),
-    ("this {flower}", " has {rest}"),
-    ("look at this {flower}", ", which has {rest}"),
-    ("a close view of {a_flower}", " with {rest}"),
-    ("{flower}", ", {list}"),
+FLOWER_FRAMES = (  # the head of a caption, and what links it to the rest; {place} may be empty
+    ("this flower {place}", " has {rest}"),
+    ("this picture shows {a_flower} {place}", " with {rest}"),
+    ("{a_flower} {place}", " with {rest}"),
+    ("here is {a_flower} {place}", " with {rest}"),
+    ("this is {a_flower} {place}", " with {rest}"),
+    ("there is {a_flower} {place}", ", and it has {rest}"),
+    ("this {flower} {place}", " has {rest}"),
+    ("look at this {flower} {place}", ": it has {rest}"),
+    ("a close view of {a_flower} {place}", " with {rest}"),
+    ("{flower} {place}", ", {list}"),
 )
 PETALS_FRAMES = (
-    ("{petals}", ", {list}"),
-    ("a flower with {petals}", ", and with {rest}"),
-    ("{petals} form this flower", ", which has {rest}"),
+    ("a flower {place} with {petals}", ", and with {rest}"),
+    ("this flower {place} is made of {petals}", ", and it has {rest}"),
+    ("we see {petals} on a flower {place}", ", which also has {rest}"),
 )
 LOOKS_FRAMES = (
-    ("the petals of this flower are {looks}", ", and it has {rest}"),
-    ("this flower has petals that are {looks}", ", and has {rest}"),
-    ("a flower whose petals are {looks}", ", with {rest}"),
-    ("the petals are {looks}", ", and the flower has {rest}"),
+    ("in this picture of {a_flower} {place}, the {petals} are {looks}", ", and the flower has {rest}"),
+    ("this {flower} {place} has {petals} that are {looks}", ", and it has {rest}"),
+    ("{a_flower} {place} whose {petals} are {looks}", ", with {rest}"),
+    ("there is {a_flower} {place}: its {petals} are {looks}", ", and it has {rest}"),
 )
 PATTERN_NOUNS = {"edges": ("edges", "rims", "borders"), "striped": ("stripes",), "spotted": ("spots", "dots")}
 PHRASES = {
     "petal_count": COUNT_WORDS | {"many": ("a lot of", "many")},
     "petal_shape": SHAPE_WORDS,
     "arrangement": {
-        "open": ("in an open arrangement", "that are fully open"),
+        "open": ("in an open arrangement", "in a flat arrangement"),
         "layered": ("in layers", "in several rings"),
-        "bell": ("in the shape of a bell", "that form a bell"),
+        "bell": ("in the shape of a bell", "in a bell shape"),
         "dome": ("in a dome-like configuration", "arranged like a dome"),
     },
     **dict.fromkeys(("color", "second_color", "center_color"), COLOR_WORDS),
@@ -156,8 +157,8 @@ ADJECTIVES |= {"dome": ("dome-shaped", "domed")}
 class Writer:
     """The state of writing one caption: what is still to be told."""
 
-    def __init__(self, told: dict[str, str], rng):
-        self.told, self.rng = told, rng
+    def __init__(self, told: dict[str, str], layered: bool, rng):
+        self.told, self.layered, self.rng = told, layered, rng
 
     def say(self, key: str, phrases: Mapping | None = None) -> list[str]:
         """An attribute in words, most often by its plain name; [] if it is not, or no longer, to be told."""
@@ -172,11 +173,13 @@ class Writer:
         return " ".join([*self.say("arrangement", ADJECTIVES), *self.say("color"), "flower"])
 
     def shape(self) -> list[str]:
-        """The shape of the petals, and "plain" if they are."""
+        """The shape of the petals, and their pattern where one adjective tells it."""
         said = ["heart-shaped" if word == "heart" else word for word in self.say("petal_shape")]
         if self.told.get("pattern") == "plain":
             del self.told["pattern"], self.told["second_color"]
             said.append("plain")
+        if self.told.get("pattern") in ("striped", "spotted") and "second_color" not in self.told:
+            said.append(self.told.pop("pattern"))
         return said
 
     def petals(self) -> str:
@@ -185,37 +188,44 @@ class Writer:
         said = self.say("petal_count")
         if many:
             said += pick(self.rng, ([], ["small"]))
+        elif said and self.layered:
+            said.append("outer")
         said += self.shape() + self.say("color")
-        if self.told.get("pattern") in ("striped", "spotted") and "second_color" not in self.told:
-            said.append(self.told.pop("pattern"))
         arranged = self.say("arrangement")
+        if said and not arranged and self.told.get("pattern") == "centre":
+            arranged = self.base()
         return " ".join([*said, "petals", *arranged]) if said or arranged else ""
+
+    def base(self) -> list[str]:
+        """The pattern `centre`, to be said after "petals"."""
+        del self.told["pattern"]
+        second = " ".join(self.say("second_color"))
+        if not second:
+            return ["with a base of another color"]
+        return [pick(self.rng, (f"that turn {second} towards the center", f"with {a_or_an(f'{second} base')}"))]
 
     def looks(self) -> str:
         """What is told of the petals' shape and colours, to be said after "are"."""
         shape, colors = self.shape(), self.say("color")
         if colors and "second_color" in self.told and ("pattern" not in self.told or self.rng.random() < 0.4):
             colors += self.say("second_color")
-            if "center_color" in self.told and "center_size" not in self.told and self.rng.random() < 0.5:
-                colors += self.say("center_color")
         return join(shape + colors) + (" in color" if colors and not shape and self.rng.random() < 0.5 else "")
 
     def pattern(self) -> list[str]:
         """The pattern and the second colour of the petals."""
         pattern, second = self.told.pop("pattern", None), " ".join(self.say("second_color"))
         if pattern is None:
-            return [f"{second} touches"] if second else []
-        if pattern == "centre" and second:
-            return [pick(self.rng, (f"petals that turn {second} towards the center", a_or_an(f"{second} base")))]
+            return [f"{second} touches on the petals"] if second else []
         if pattern == "centre":
-            return ["petals with a base of another color"]
+            return [f"{second or 'another color'} at the base of the petals"]
         noun = pick(self.rng, PATTERN_NOUNS[pattern])
         unnamed = f"{noun} of another color" if pattern == "edges" else f"petals that are {pattern}"
-        return [f"{second} {noun}" if second else unnamed]
+        return [f"{second} {noun}" + (" on the petals" if pattern != "edges" else "") if second else unnamed]
 
     def rest(self) -> list[str]:
         """Everything that is still to be told, as noun phrases."""
-        petals, others = self.petals(), self.pattern()
+        petals = self.petals()
+        others = self.pattern()
         if center := self.say("center_size") + self.say("center_color"):
             noun = pick(self.rng, ("center", "centre", "middle", "stamens"))
             center = " ".join([*center, noun])
@@ -223,6 +233,13 @@ class Writer:
         if leaves := self.told.pop("leaves", None):
             others.append("no leaves" if leaves == "none" else f"{leaves} leaves")
         return ([petals] if petals else []) + [others[i] for i in self.rng.permutation(len(others))]
+
+
+def listing(phrases: list[str]) -> str:
+    """Phrases in a row, with a comma before "and" where they have inner parts."""
+    if len(phrases) == 2 and any(word in words(phrases[0]) for word in ("that", "in", "on", "with")):
+        return ", and ".join(phrases)
+    return join(phrases)
 
 
 def write(truth: Mapping[str, str], rng) -> tuple[str, dict[str, str]]:
@@ -238,19 +255,25 @@ def write(truth: Mapping[str, str], rng) -> tuple[str, dict[str, str]]:
     if not chosen.isdisjoint(("petal_shape", "color")):
         frames += LOOKS_FRAMES
     head, link = pick(rng, frames)
-    writer = Writer(dict(facts), rng)
-    place, slots = writer.say("background"), {}
-    if "flower}" in head:
-        flower = writer.flower()
-        slots = {"flower": flower, "a_flower": a_or_an(flower)}
+    writer = Writer(dict(facts), truth["arrangement"] == "layered", rng)
+    slots = {"place": " ".join(writer.say("background"))}
+    if "{looks}" in head:
+        counted = writer.say("petal_count", COUNT_WORDS | {"many": ("many",)})
+        outer = ["outer"] if counted and writer.layered and counted != ["many"] else []
+        kind = " ".join([*writer.say("arrangement", ADJECTIVES), "flower"])
+        slots |= {"petals": " ".join([*counted, *outer, "petals"]), "looks": writer.looks()}
+        slots |= {"flower": kind, "a_flower": a_or_an(kind)}
     elif "{petals}" in head:
-        slots = {"petals": writer.petals()}
-    elif "{looks}" in head:
-        slots = {"looks": writer.looks()}
+        slots["petals"] = writer.petals()
+    elif "flower}" in head:
+        flower = writer.flower()
+        slots |= {"flower": flower, "a_flower": a_or_an(flower)}
     text = head.format(**slots)
     if rest := writer.rest():
-        text += link.format(rest=join(rest), list=", ".join(rest))
-    return " ".join([text, *place]), facts
+        if slots["place"] and link.startswith(" with"):  # it is not the sky that is "with five petals"
+            link = "," + link
+        text += link.format(rest=listing(rest), list=", ".join(rest))
+    return re.sub(r" +(?=[ ,:]|$)", "", text), facts
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -276,6 +299,7 @@ class Reader:
         self.subject = "flower"  # the noun that was named last
         self.held: list[tuple[str, str]] = []  # (part, meaning) of the adjectives and of the "and"s between them
         self.linked = False  # whether "is" or "are" has followed the subject
+        self.having = False  # after "with" or "has", until a noun says what the flower has
 
     def promise(self, key: str, value: str) -> None:
         if value not in self.attributes[key]:
@@ -291,6 +315,11 @@ class Reader:
             said.setdefault(part, []).append(meaning)
         self.held, self.linked = [], False
         colors, keys = said.get("color", []), COLOR_KEYS.get(noun, ())
+        if colors and self.having:
+            raise ValueError(
+                f"Say which part of the flower is {' and '.join(colors)}: the petals, their edges, stripes, spots, or "
+                "base, the center, the leaves, or the background."
+            )
         if "no" in said:
             if noun != "leaves":
                 raise ValueError("'no' and 'without' are understood of leaves only; say what the flower does have.")
@@ -318,7 +347,7 @@ class Reader:
             self.held = self.held[: separators[-1]]
             self.end_phrase()
             self.held = own
-        self.subject = noun
+        self.subject, self.having = noun, False
         self.end_phrase()
 
     def read(self, token: str, before: list[str], after: list[str]) -> None:
@@ -351,12 +380,20 @@ class Reader:
             self.held.append((part, meaning))
 
     def read_break(self, token: str, before: list[str], after: list[str]) -> None:
-        """A preposition or "that", "has" ... ends a phrase, but for "red at the edges"."""
-        if token in ("at", "on", "around") and len(after) == 2 and LEXICON[after[1]][0] == "pattern":
+        """A preposition or "that", "has" ... ends a phrase, but for "red at the edges" and "brown in the middle"."""
+        named = LEXICON[after[1]] if len(after) == 2 else ("", "")
+        if token in ("at", "on", "around") and named[0] == "pattern" and named[1] != "plain":
+            return
+        in_center = token in ("in", "at", "on", "around") and ("noun", "center") in (
+            named,
+            LEXICON.get("".join(after[:1])),
+        )
+        if in_center and any(part == "color" for part, _ in self.held):  # "brown in the middle"
             return
         self.end_phrase()
+        self.having = token in ("with", "has", "have", "having")
         if token in ("with", "in") and before and before[-1] in PARTICIPLES:  # "striped with white"
-            self.subject, self.linked = "second", True
+            self.subject, self.linked, self.having = "second", True, False
 
     def read_pattern(self, token: str, pattern: str) -> None:
         self.promise("pattern", pattern)

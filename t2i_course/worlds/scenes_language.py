@@ -1,8 +1,11 @@
 """What captions say about scenes: how they are written, and how they are read.
 
 The reader goes through a caption from left to right. Articles, numbers, sizes and colours wait for the noun that they
-belong to; a relation waits for its second thing. So it understands every caption that the writer can write, and most
-of what a student would type.
+belong to, or follow an "is" or "are"; a relation waits for its second thing. So it understands every caption that the
+writer can write, and most of what a student would type.
+
+"Several" and "a group of" are a herd (four or more), though the writer avoids them: three could be called so, too. How
+a place looks ("a green field") promises nothing, but for a blue sky, which means day.
 """
 
 from collections.abc import Mapping
@@ -44,6 +47,8 @@ NOUNS = {  # each kind of thing, and its other names
     "guitar": (),
 }
 UNCHANGED = ("sheep", "fish", "goldfish")  # in the plural
+GATHERINGS = {"elephant": "herd", "horse": "herd", "sheep": "herd", "bird": "flock", "duck": "flock"}
+GATHERINGS |= {"cat": "crowd", "dog": "crowd"}
 
 UNDER_THE_SKY = ("under a starry sky", "under the starry sky", "under the night sky")  # times of day, not places
 # The words that the reader knows for each value. The last one of a time can stand in "a night scene".
@@ -109,38 +114,39 @@ VERBS = {
     **dict.fromkeys(("grass", "desert", "snow", "room", "street"), ("standing", "resting", "sitting", "waiting")),
 }
 
-NUMBER_PHRASES = {  # and the verb that follows
-    "two": (("two", "are"), ("two", "are"), ("two", "are"), ("a pair of", "is")),
-    "three": (("three", "are"),),
-    "herd": (("a herd of", "is"), ("a group of", "is"), ("a lot of", "are"), ("many", "are"), ("several", "are")),
-}
+NUMBER_PHRASES = {"two": ("two", "two", "a pair of"), "three": ("three",), "herd": ("many", "lots of")}
 
 PAIR_SHAPES = (  # {a} and {b}: things; {it}: "it" or "them"; {where} and {when} may be empty
     "{a} {rel} {b} {where} {when}",
     "{a} {rel} {b} {when} {where}",
     "{a} {is} {rel} {b} {where} {when}",
-    "there {is} {a} {rel} {b} {where} {when}",
+    "{there_is} {a} {rel} {b} {where} {when}",
     "a picture of {a} {rel} {b} {where} {when}",
     "{b} with {a} {rel} {it} {where} {when}",
     "{a} can be seen {rel} {b} {where} {when}",
     "we see {a} {rel} {b} {where} {when}",
     "{where}, {a} {is} {rel} {b} {when}",
-    "{when}, there {is} {a} {rel} {b} {where}",
+    "{when}, {there_is} {a} {rel} {b} {where}",
 )
 LIST_SHAPES = (
     "{all} {where} {when}",
-    "there {is} {all} {where} {when}",
+    "{there_is} {all} {where} {when}",
     "a photo of {all} {where} {when}",
     "this picture shows {all} {where} {when}",
     "{all} can be seen {where} {when}",
-    "{where}, there {is} {all} {when}",
+    "{where}, {there_is} {all} {when}",
     "{when}, we see {all} {where}",
-    "it is {time} and there {is} {all} {where}",
+    "it is {time} and {there_is} {all} {where}",
     "a {time} scene with {all} {where}",
 )
 ALONE_SHAPES = ("{a} {doing} {where} {when}", "{a} {is} {doing} {where} {when}", "{when}, {a} {is} {doing} {where}")
 OPEN_SHAPES = ("{a} {sit} open {where} {when}",)
-LOOKS_SHAPES = ("{a} that {is} {color} {where} {when}", "there {is} {a} {where}, and {they_are} {color}")
+LOOKS_SHAPES = (
+    "{a} that {are} {color}",
+    "{where}, {there_is} {a} that {are} {color}",
+    "{when}, we see {a} that {are} {color}",
+    "{there_is} {a} {where}, and {they_are} {color}",
+)
 SMALL_WORDS = """
     of the some is are it they them there that this these with and at by during among to up top next near beside side be
     can seen we see shows showing picture photo image scene light open sun its which have has while
@@ -170,9 +176,16 @@ def _lexicon() -> dict[tuple[str, ...], tuple[str, str]]:
             entries[tuple(plural(noun).split())] = ("things", kind)
             if noun not in UNCHANGED:
                 entries[tuple(noun.split())] = ("thing", kind)
-    entries |= {(w,): ("break", w) for w in ("and", ",", "with", "while", "near", "next", "beside")}
-    entries |= {(w,): ("subject", w) for w in ("picture", "photo", "image", "scene")}
-    entries |= {(w,): ("copula", w) for w in ("is", "are")} | {(w,): ("pronoun", w) for w in ("it", "them")}
+    groups = ("herd", "group", "flock", "crowd", "bunch")
+    entries |= {(group, "of", n): ("count", n) for group in groups for n in ("two", "three")}
+    entries |= {(w,): ("joint", w) for w in ("and", ",")} | {("while",): ("while", "while")}
+    entries |= {(w,): ("companion", w) for w in ("with", "near", "next", "beside")}
+    entries |= {(w,): ("medium", w) for w in ("picture", "photo", "image", "scene")}
+    entries |= {(w,): ("copula", w) for w in ("is", "are", "both", "all")}
+    entries |= {("there", w): ("existence", w) for w in ("is", "are")}
+    entries |= {(w,): ("pronoun", w) for w in ("it", "they", "them")} | {
+        (w,): ("relative", w) for w in ("that", "which")
+    }
     return entries
 
 
@@ -200,71 +213,149 @@ class Reader:
     def __init__(self):
         self.facts: dict[str, str] = {}
         self.things: list[str] = []  # kinds, as they were mentioned
+        self.subjects: list[str] = []  # the kinds that an "is" or "are" to come speaks of
         self.waiting: dict[str, str] = {}  # count, size and colour of the thing that comes next
-        self.relation = ""  # of the last thing to the one that comes next
-        self.predicate = False  # after "is": sizes and colours may belong to the thing before
+        self.relation = ""  # of the sources to the thing that comes next
+        self.sources: list[str] = []
+        self.fronted: tuple[str, str] | None = None  # "on a chair, there is ...": the relation and its second thing
+        self.predicate = False  # after "is": sizes and colours may belong to the subjects
+        self.told = False  # whether an "is" has spoken of the subjects, so that "and" starts a new clause
+        self.joined = False  # directly after "and" or a comma
+        self.company = False  # after "with": its things are no subjects
 
     def promise(self, key: str, value: str) -> None:
         if self.facts.setdefault(key, value) != value:
             raise ValueError(f"The caption says two things about {key!r}: {self.facts[key]!r} and {value!r}.")
 
-    def relate(self, a: str, b: str) -> None:
-        """The waiting relation holds from a to b."""
-        if self.relation in ("right of", "below"):
-            a, b = b, a
-        if self.relation and a != b:
-            self.promise(
-                f"relation:{a}|{b}", {"right of": "left of", "below": "above"}.get(self.relation, self.relation)
+    def hold(self, part: str, value: str) -> None:
+        """An adjective or a number waits for its noun."""
+        held = self.waiting.get(part, value)
+        if held not in (value, "one"):  # "one pair", "a lot"
+            raise ValueError(
+                f"The caption gives two values of {part} to one thing: {held!r} and {value!r}. It can have only one."
             )
-        self.relation = ""
+        self.waiting[part] = value
+
+    def relate(self, relation: str, a: str, b: str) -> None:
+        """The relation holds from a to b."""
+        if a == b:
+            raise ValueError(f"The caption says that {a!r} is {relation} {b!r}: a relation needs two kinds of things.")
+        if relation in INVERSE.values():
+            relation = next(forward for forward, backward in INVERSE.items() if backward == relation)
+            a, b = b, a
+        if f"relation:{b}|{a}" in self.facts:
+            raise ValueError(f"The caption relates {b!r} and {a!r} in two ways: say only one.")
+        self.promise(f"relation:{a}|{b}", relation)
+
+    def give(self) -> None:
+        """What waits after "is" belongs to the subjects: "the car is red and ..."."""
+        if self.predicate and self.subjects:
+            for kind in self.subjects:
+                for attribute, value in self.waiting.items():
+                    self.promise(f"{attribute}:{kind}", value)
+            self.waiting = {}
 
     def end_of_clause(self) -> None:
-        """ "the car is red and ...": what still waits after "is" belongs to the thing before it."""
-        if self.predicate and self.things:
-            for part in ("size", "color"):
-                if part in self.waiting:
-                    self.promise(f"{part}:{self.things[-1]}", self.waiting.pop(part))
+        self.give()
         self.predicate, self.relation = False, ""
+
+    def check_nothing_waits(self) -> None:
+        for attribute, value in self.waiting.items():
+            if (attribute, value) != ("count", "one"):  # an article
+                raise ValueError(
+                    f"In the caption, {value!r} describes nothing: put it before the thing that it is about."
+                )
+
+    def read_thing(self, kind: str) -> None:
+        self.promise(f"present:{kind}", "yes")
+        for attribute, value in self.waiting.items():
+            self.promise(f"{attribute}:{kind}", value)
+        if self.relation and self.sources:
+            for source in self.sources:
+                self.relate(self.relation, source, kind)
+        elif self.relation:
+            self.fronted = (self.relation, kind)
+        else:
+            if self.fronted:
+                self.relate(self.fronted[0], kind, self.fronted[1])
+            self.fronted, self.sources = None, []
+            if not (self.company and self.subjects):
+                self.subjects = [*self.subjects, kind] if self.joined and not self.told else [kind]
+                self.told = self.company = False
+        self.things.append(kind)
+        self.waiting, self.relation, self.predicate = {}, "", False
+
+    def read_relation(self, relation: str) -> None:
+        """A relation holds from the subjects of an "is"; after "and", as the last one did; else from the last thing."""
+        after_is = self.predicate and bool(self.subjects)
+        self.give()
+        self.check_nothing_waits()
+        if not self.relation:  # else "on the left of"
+            if after_is:
+                self.sources = list(self.subjects)
+            elif not (self.joined and self.sources):
+                self.sources = self.things[-1:]
+        self.relation, self.predicate, self.company = relation, False, False
+
+    def read_place(self, place: str) -> None:
+        sky_above = place == "sky" and self.relation == "below"  # "under the blue sky": that is no place
+        if self.joined and not self.relation:
+            self.subjects = []  # "and the sky is ..."
+        self.end_of_clause()
+        if place == "sky" and self.waiting.get("color") == "blue":
+            self.promise("time", "day")
+        if not sky_above:
+            self.promise("place", place)
+        self.waiting = {}
+
+    def read_pronoun(self, pronoun: str) -> None:
+        others = [kind for kind in self.subjects or self.things if kind not in self.sources]
+        others = others or [kind for kind in self.things if kind not in self.sources]
+        if self.relation and others:  # "a box with an apple in it"
+            for source in self.sources:
+                self.relate(self.relation, source, others[-1])
+            self.relation = ""
+        elif not self.subjects:
+            self.subjects = self.things[-1:]
 
     def read(self, part: str, meaning: str) -> None:
         if part == "article":
+            self.give()
             self.waiting.setdefault("count", meaning)
             self.predicate = False  # "... is a ...": something new
         elif part in ("count", "size", "color"):
-            self.waiting[part] = meaning
+            self.hold(part, meaning)
         elif part in ("thing", "things"):
-            if self.things:
-                self.relate(self.things[-1], meaning)
             if part == "thing":
                 self.waiting.setdefault("count", "one")
-            self.promise(f"present:{meaning}", "yes")
-            for attribute, value in self.waiting.items():
-                self.promise(f"{attribute}:{meaning}", value)
-            self.things.append(meaning)
-            self.waiting, self.predicate = {}, False
+            self.read_thing(meaning)
         elif part == "place":
-            sky_above = meaning == "sky" and self.relation == "below"  # "under the blue sky": that is no place
-            self.end_of_clause()
-            if meaning == "sky" and self.waiting.get("color") == "blue":
-                self.promise("time", "day")
-            if not sky_above:
-                self.promise("place", meaning)
-            self.waiting = {}
+            self.read_place(meaning)
         elif part == "time":
             self.end_of_clause()
             self.promise("time", meaning)
             self.waiting = {}
         elif part == "relation":
-            self.end_of_clause()
-            self.relation = meaning
-        elif part == "pronoun" and len(self.things) > 1:
-            self.relate(self.things[-1], self.things[-2])
-        elif part == "subject":  # "a picture of ..."
+            self.read_relation(meaning)
+        elif part == "pronoun":
+            self.read_pronoun(meaning)
+        elif part == "relative":
+            self.subjects = self.things[-1:]
+        elif part == "medium":  # "a picture of ..."
             self.waiting = {}
-        elif part == "break":
+        elif part == "joint":
+            self.give()
+            self.relation = ""
+        elif part in ("companion", "while"):
             self.end_of_clause()
+            self.company = part == "companion"
+            if part == "while":
+                self.subjects = []
         elif part == "copula":
-            self.predicate = True
+            if meaning == "is":
+                self.subjects = self.subjects[-1:]
+            self.predicate = self.told = True
+        self.joined = part == "joint" or (self.joined and part in ("article", "count", "size", "color", "existence"))
 
 
 def read(caption: str) -> dict[str, str]:
@@ -275,6 +366,7 @@ def read(caption: str) -> dict[str, str]:
     for part, meaning in parts_of(tokens):
         reader.read(part, meaning)
     reader.end_of_clause()
+    reader.check_nothing_waits()
     return reader.facts
 
 
@@ -285,8 +377,8 @@ def chance(rng, probability: float) -> bool:
     return rng.random() < probability
 
 
-def describe_thing(thing, rng, plain: bool = False) -> tuple[str, str, dict[str, str]]:
-    """(noun phrase, "is" or "are", facts) of a thing; a plain phrase has no size and colour."""
+def describe_thing(thing, rng, plain: bool = False) -> tuple[str, tuple[str, str], dict[str, str]]:
+    """(noun phrase, the verb before and after it, facts) of a thing; a plain phrase has no size and colour."""
     kind = thing.kind
     facts = {f"present:{kind}": "yes"}
     noun = pick(rng, NOUNS[kind]) if NOUNS[kind] and chance(rng, 0.3) else kind
@@ -299,12 +391,17 @@ def describe_thing(thing, rng, plain: bool = False) -> tuple[str, str, dict[str,
         adjectives += pick(rng, COLOR_WORDS[thing.color]) + " "
     many = adjectives + plural(noun)
     if thing.count != "one" and chance(rng, 0.15):  # the number is left open
-        return pick(rng, (many, f"some {many}")), "are", facts
+        return pick(rng, (many, f"some {many}")), ("are", "are"), facts
     facts[f"count:{kind}"] = thing.count
     if thing.count == "one":
-        return a_or_an(adjectives + noun), "is", facts
-    number, verb = pick(rng, NUMBER_PHRASES[thing.count])
-    return f"{number} {many}", verb, facts
+        return a_or_an(adjectives + noun), ("is", "is"), facts
+    numbers = NUMBER_PHRASES[thing.count]
+    if thing.count == "herd" and kind in GATHERINGS:
+        numbers += (f"a {GATHERINGS[kind]} of",) * 2
+    number = pick(rng, numbers)
+    # "there is a pair of cats", "a pair of cats are sitting", "a herd of elephants is standing"
+    before = "is" if number.startswith("a ") else "are"
+    return f"{number} {many}", (before, "are" if thing.count == "two" else before), facts
 
 
 def relations_in(truth: Mapping[str, str]) -> list[tuple[str, str, str, dict[str, str]]]:
@@ -341,7 +438,7 @@ def write(spec, truth: Mapping[str, str], rng) -> tuple[str, dict[str, str]]:
     if relations and chance(rng, 0.7):
         first, relation, second, fact = pick(rng, relations)
         shapes = PAIR_SHAPES
-        (a, verb, facts), (b, _, facts_b) = describe_thing(things[first], rng), describe_thing(things[second], rng)
+        (a, verbs, facts), (b, _, facts_b) = describe_thing(things[first], rng), describe_thing(things[second], rng)
         facts |= facts_b | fact
         slots = {"a": a, "b": b, "rel": pick(rng, RELATION_PHRASES[relation])}
         slots["it"] = "it" if things[second].count == "one" else "them"
@@ -353,15 +450,16 @@ def write(spec, truth: Mapping[str, str], rng) -> tuple[str, dict[str, str]]:
             plain = chance(rng, 0.4)
             shapes = LOOKS_SHAPES if plain else shapes
         described = [describe_thing(thing, rng, plain) for thing in some]
-        a, verb, facts = described[0]
+        a, verbs, facts = described[0]
         for _, _, more in described[1:]:
             facts |= more
         slots = {"a": a, "all": join([text for text, *_ in described]), "color": some[0].color}
-        slots["doing"], slots["sit"] = pick(rng, VERBS[spec.place]), "sits" if verb == "is" else "sit"
-        slots["they_are"] = "it is" if some[0].count == "one" else "they are"
+        slots["doing"], one = pick(rng, VERBS[spec.place]), some[0].count == "one"
+        slots["are"], slots["sit"] = ("is", "sits") if one else ("are", "sit")
+        slots["they_are"] = "it is" if one else "they are"
         if plain:
             facts[f"color:{some[0].kind}"] = some[0].color
-    slots["is"] = verb
+    slots["there_is"], slots["is"] = f"there {verbs[0]}", verbs[1]
 
     around = place_and_time(spec, rng)
     used = [shape for shape in shapes if all(around[slot][0] for slot in around if shape.startswith(f"{{{slot}}}"))]

@@ -75,10 +75,7 @@ class PerfectEyes:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory):
-    import os
-
-    os.environ["T2I_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def world():
     return Squares()
 
 

@@ -1,14 +1,20 @@
 """The metrics against closed forms, direct computations, and torchmetrics itself."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from t2i_course.judge import metrics
 from t2i_course.judge.metrics import (
+    clip_captions,
     clip_embeddings,
+    clip_extractor,
+    clip_pictures,
     clip_score,
     cmmd,
     fid,
@@ -102,6 +108,29 @@ def test_psnr_and_ssim_of_known_pictures():
         psnr(a, b[:1])
 
 
+def test_psnr_is_averaged_over_pictures():
+    a = np.full((2, 16, 16, 3), 100, np.uint8)
+    b = np.stack([a[0] + 10, a[1] + 40])
+    assert psnr(a, b) == pytest.approx(20 * np.log10([255 / 10, 255 / 40]).mean(), abs=1e-3)
+
+
+def test_ssim_of_two_greys_is_the_term_of_luminance():
+    x, y = 127 / 255, 140 / 255
+    a, b = (np.full((1, 32, 32, 3), grey, np.uint8) for grey in (127, 140))
+    assert ssim(a, b) == pytest.approx((2 * x * y + 0.01**2) / (x**2 + y**2 + 0.01**2), abs=1e-4)
+
+
+def test_ssim_and_psnr_are_those_of_torchmetrics():
+    from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+
+    a, b = torch.rand(2, 3, 3, 32, 32)
+    b = (a + b) / 2
+    expected = StructuralSimilarityIndexMeasure(data_range=1.0)(b, a)
+    assert ssim(2 * a - 1, 2 * b - 1) == pytest.approx(float(expected), abs=1e-4)
+    expected = PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3))(b, a)
+    assert psnr(2 * a - 1, 2 * b - 1) == pytest.approx(float(expected), abs=1e-3)
+
+
 def test_lpips_is_the_weighted_distance_of_normalised_feature_maps(tmp_path):
     from torchvision.models import vgg16
 
@@ -123,7 +152,7 @@ def test_lpips_is_the_weighted_distance_of_normalised_feature_maps(tmp_path):
     assert lpips(a, b, tmp_path / "vgg.pth") == pytest.approx(total, rel=1e-4)
     assert lpips(a, a, tmp_path / "vgg.pth") == 0
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="vgg network"):
+    with pytest.raises(ValueError, match="other.pth .*vgg network"):
         lpips(a, b, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="nothing is downloaded"):
         lpips(a, b, tmp_path / "absent.pth")
@@ -166,6 +195,7 @@ def test_distances_carry_the_name_of_their_network(inception_file, world, eyes):
     extractor = inception_extractor(inception_file)
     pictures = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
     assert extractor.kid(pictures, pictures).keys() == {"KID"}
+    assert extractor.cmmd(pictures, pictures).keys() == {"CMMD (Inception)"}
     assert extractor.inception_score(pictures).keys() == {"IS"}
     with pytest.raises(ValueError, match="FID needs more than 2048 pictures"):
         extractor.fid(pictures, pictures)
@@ -174,12 +204,45 @@ def test_distances_carry_the_name_of_their_network(inception_file, world, eyes):
     extractor = world_extractor(world)
     assert extractor.fid(pictures, pictures) == {"FID (squares)": pytest.approx(0, abs=1e-3)}
     assert extractor.inception_score(pictures) == {"IS (squares)": pytest.approx(1)}
+    assert extractor.cmmd(pictures, pictures) == {"CMMD (squares)": pytest.approx(0, abs=1e-3)}
+    extractor = clip_extractor(OpenClip())
+    assert extractor.cmmd(pictures, pictures) == {"CMMD": pytest.approx(0, abs=1e-3)}
+    assert extractor.fid(pictures, pictures).keys() == {"FID (CLIP)"}
+    with pytest.raises(ValueError, match="no classes"):
+        extractor.inception_score(pictures)
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
-    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="does not hold the Inception network"):
-        load_inception(tmp_path / "other.pth")
+class Trap:
+    """A pickle that runs code when it is loaded carelessly."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return open, (str(self.file), "w")
+
+
+def bad_files(folder):
+    torch.save({"weight": torch.zeros(1)}, folder / "other.pth")
+    torch.save([torch.zeros(1)], folder / "list.pth")
+    torch.save({"weight": "heavy"}, folder / "words.pth")
+    (folder / "empty.pth").touch()
+    (folder / "empty.safetensors").touch()
+    (folder / "trap.pth").write_bytes(pickle.dumps(Trap(folder / "trapped"), protocol=2))
+    save_file({"weight": torch.zeros(100)}, folder / "cut.safetensors")
+    (folder / "cut.safetensors").write_bytes((folder / "cut.safetensors").read_bytes()[:-50])
+    torch.save({"weight": torch.zeros(100)}, folder / "cut.pth")
+    (folder / "cut.pth").write_bytes((folder / "cut.pth").read_bytes()[:-200])
+    return [*folder.iterdir(), folder / "absent.pth"]
+
+
+def test_bad_files_of_weights_are_named_with_what_to_do_and_run_no_code(tmp_path):
+    picture = torch.zeros(1, 3, 32, 32)
+    for file in bad_files(tmp_path):
+        for load in (load_inception, lambda file: lpips(picture, picture, file, "alex")):
+            with pytest.raises(ValueError, match=rf"{file.name}.*needs .* nothing is downloaded"):
+                load(file)
+    assert not (tmp_path / "trapped").exists()
 
 
 def test_clip_score_of_given_embeddings():
@@ -188,6 +251,37 @@ def test_clip_score_of_given_embeddings():
     assert clip_score(pictures, captions) == pytest.approx(100 * (1 + 0.5**0.5 + 0) / 3)
     with pytest.raises(ValueError, match="pairs embeddings"):
         clip_score(pictures, captions[:2])
+
+
+def test_clip_score_is_that_of_torchmetrics():
+    from torchmetrics.functional.multimodal import clip_score as reference
+
+    pictures, captions = torch.rand(4, 8), torch.rand(4, 8)  # in one quadrant: no cosine below 0
+
+    class Model(nn.Module):
+        config = None
+        get_image_features = staticmethod(lambda pixels: pictures)
+        get_text_features = staticmethod(lambda ids, mask: captions)
+
+    def processor(**given):
+        return dict.fromkeys(["pixel_values", "input_ids", "attention_mask"], torch.zeros(4, 1))
+
+    expected = reference(torch.zeros(4, 3, 8, 8), ["a"] * 4, lambda: (Model(), processor))
+    assert clip_score(pictures, captions) == pytest.approx(float(expected), rel=1e-5)
+
+
+class OpenClip(nn.Module):
+    """In the form of open_clip: embeds the mean colour."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def encode_image(self, x):
+        return self.scale * x.mean((2, 3))
+
+    def encode_text(self, tokens):
+        return self.scale * tokens.float()
 
 
 def test_clip_embeddings_from_transformers_and_open_clip():
@@ -205,11 +299,24 @@ def test_clip_embeddings_from_transformers_and_open_clip():
     images, words = clip_embeddings(model, tokenizer, pictures, ["a", "bb"], size=32)
     assert images.shape == words.shape == (2, 512)
 
-    class OpenClip(nn.Module):
-        encode_image = staticmethod(lambda x: x.mean((2, 3)))
-        encode_text = staticmethod(lambda tokens: tokens.float())
-
     grey = np.full((1, 64, 64, 3), 128, np.uint8)
     images, words = clip_embeddings(OpenClip(), lambda captions: torch.ones(len(captions), 3), grey, ["a"])
     expected = (128 / 255 - torch.tensor(metrics.CLIP_MEAN)) / torch.tensor(metrics.CLIP_STD)
     torch.testing.assert_close(images[0], expected, atol=1e-4, rtol=0)
+
+
+def test_clip_embeddings_in_batches_on_the_device_and_in_the_precision_of_the_model():
+    pictures = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), dtype=np.uint8)
+    whole = clip_pictures(OpenClip(), pictures, size=32)
+    torch.testing.assert_close(clip_pictures(OpenClip(), pictures, size=32, batch_size=2), whole)
+    half = clip_pictures(OpenClip().bfloat16(), pictures, size=32)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, atol=0.02, rtol=0.02)
+    with pytest.raises(NotImplementedError, match="meta"):  # pictures did go where the model is
+        clip_pictures(OpenClip().to("meta"), pictures, size=32)
+
+    def tokenizer(captions):
+        return torch.tensor([[len(caption)] for caption in captions])
+
+    captions = ["a", "bb", "ccc"]
+    assert clip_captions(OpenClip(), tokenizer, captions, batch_size=2).tolist() == [[1.0], [2.0], [3.0]]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from t2i_course.judge import recogniser as module
 from t2i_course.judge.recogniser import Recogniser, SceneReader, accuracies, augmented, load_recogniser, recipe
@@ -38,9 +39,24 @@ def test_it_answers_in_the_form_of_truth_whatever_the_form_of_the_pictures(world
     assert len({tuple(f) for f in features.tolist()}) == 20
 
 
-@pytest.mark.parametrize("pictures", [np.zeros((2, 64, 64, 3)), torch.zeros(2, 64, 64, 3), torch.zeros(0, 3, 64, 64)])
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        np.zeros((2, 64, 64, 3)),
+        torch.zeros(2, 64, 64, 3),
+        torch.zeros(0, 3, 64, 64),
+        torch.zeros(2, 3, 64, 64, dtype=torch.uint8),
+    ],
+)
 def test_pictures_of_another_form_are_refused(world, pictures):
     with pytest.raises(ValueError, match="pictures"):
+        Recogniser(world).read(pictures)
+
+
+def test_pictures_that_are_no_pictures_get_no_points(world):
+    pictures = torch.zeros(5, 3, 64, 64)
+    pictures[3, 0, 0, 0], pictures[4] = torch.inf, torch.nan
+    with pytest.raises(ValueError, match="Picture 3 holds values that are not finite"):
         Recogniser(world).read(pictures)
 
 
@@ -61,6 +77,46 @@ def test_a_recogniser_is_loaded_only_if_it_fits_its_world(world, trained, tmp_pa
     with pytest.raises(ValueError, match="trained on other attributes"):
         load_recogniser(world)
     load_recogniser.cache_clear()
+
+
+def wrong_weights(file):
+    save_file({"linear.weight": torch.zeros(3)}, file)
+
+
+def cut_off(file):
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def no_weights(file):
+    file.unlink()
+
+
+def no_record(file):
+    file.with_suffix(".json").unlink()
+
+
+def half_record(file):
+    file.with_suffix(".json").write_text('{"attributes": {"col')
+
+
+def other_record(file):
+    file.with_suffix(".json").write_text("[]")
+
+
+@pytest.mark.parametrize("damage", [wrong_weights, cut_off, no_weights, no_record, half_record, other_record])
+def test_damaged_recognisers_are_named_with_what_to_do(world, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(module, "DATA", tmp_path)
+    load_recogniser.cache_clear()
+    file = tmp_path / "weights" / "recogniser_squares.safetensors"
+    file.parent.mkdir()
+    save_file(Recogniser(world).state_dict(), file)
+    attributes = {name: list(values) for name, values in world.attributes.items()}
+    file.with_suffix(".json").write_text(json.dumps({"attributes": attributes}))
+    load_recogniser(world)
+    load_recogniser.cache_clear()
+    damage(file)
+    with pytest.raises(ValueError, match=r"recogniser_squares\..*t2i train recogniser_squares --export"):
+        load_recogniser(world)
 
 
 def test_augmentation_changes_pictures_but_keeps_their_range_and_is_given_by_the_seed(world):
@@ -134,5 +190,6 @@ def test_a_scene_reader_can_learn_scenes_by_heart():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    reader.eval()
     with torch.no_grad():
-        assert reader.eval().answers(reader.train()(*maps)) == SCENES
+        assert reader.answers(reader(*maps)) == SCENES

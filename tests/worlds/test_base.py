@@ -80,6 +80,23 @@ def test_float_and_uint8_are_inverses():
         to_uint8(pictures.astype(float))
     with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
         to_uint8(to_float(pictures)[:, :2])
+    floats = to_float(pictures)
+    assert (to_float(floats) == floats).all()
+    assert to_float(3 * floats).abs().max() == 1
+
+
+def test_what_is_no_picture_is_refused_whatever_is_made_of_it():
+    import torch
+
+    broken = torch.zeros(4, 3, 8, 8)
+    broken[2, 1, 5, 5], broken[3] = torch.nan, torch.inf
+    for convert in (to_uint8, to_float):
+        with pytest.raises(ValueError, match="Picture 2 .* not finite"):
+            convert(broken)
+        with pytest.raises(ValueError, match="floating point.* not torch.uint8"):
+            convert(torch.zeros(4, 3, 8, 8, dtype=torch.uint8))
+        with pytest.raises(ValueError, match="not a list"):
+            convert([1, 2])
 
 
 def test_bad_requests_are_refused():

@@ -101,6 +101,28 @@ def test_captions_are_read_back_as_they_were_meant():
     assert told == {(key, value) for key, values in ATTRIBUTES.items() for value in values}
 
 
+def test_a_layered_flower_is_said_to_have_outer_petals():
+    rng = np.random.default_rng(3)
+    layered = replace(BASE, arrangement="layered")
+    told = [text for text, facts in (WORLD.describe(layered, rng) for _ in range(300)) if "petal_count" in facts]
+    assert told
+    assert all("six outer" in text for text in told)
+    assert not any("outer" in text for text in WORLD.captions(BASE, rng, 100))
+
+
+def test_the_writer_says_only_what_cannot_be_misunderstood():
+    rng = np.random.default_rng(4)
+    for spec in samples(1000, seed=5):
+        text, facts = WORLD.describe(spec, rng)
+        if "center_color" in facts:  # never as the third colour of the petals
+            assert any(noun in text for noun in ("center", "centre", "middle", "stamens")), text
+        assert "form this flower" not in text
+        if "background" in facts and "flower" in text:  # a place belongs to the flower, not to its petals
+            assert not text.endswith(("dusk", "sunset", "night", "stars")) or text.split()[-3] in ("flower", "under"), (
+                text
+            )
+
+
 def test_there_are_many_phrasings():
     assert len(FLOWER_FRAMES + PETALS_FRAMES + LOOKS_FRAMES) >= 12
     texts = WORLD.captions(BASE, np.random.default_rng(0), 40)
@@ -142,6 +164,12 @@ def test_there_are_many_phrasings():
             "a red bell without leaves on a dark background",
             {"color": "red", "arrangement": "bell", "leaves": "none", "background": "night"},
         ),
+        ("the petals are red on a plain blue background", {"color": "red", "background": "sky"}),
+        ("a yellow flower with brown in the middle", {"color": "yellow", "center_color": "brown"}),
+        ("a yellow flower with brown in the centre", {"color": "yellow", "center_color": "brown"}),
+        ("the petals are red and yellow in the middle", {"color": "red", "center_color": "yellow"}),
+        ("a red flower in the middle", {"color": "red"}),
+        ("a layered flower that has six outer petals", {"arrangement": "layered", "petal_count": "six"}),
         ("purple flower under the evening sky", {"color": "purple", "background": "dusk"}),
     ],
 )
@@ -156,6 +184,8 @@ def test_what_a_student_would_type(caption, facts):
         ("a red flower with blue petals", "contradicts itself: color"),
         ("five petals in a dome", "No flower of this world is all of this at once: dome, five"),
         ("red petals with red edges", "must differ"),
+        ("a red flower with yellow", "Say which part of the flower is yellow: the petals, their edges"),
+        ("this flower has red petals with white", "Say which part of the flower is white"),
         ("plain petals with white stripes", "contradicts itself"),
         ("seven petals", "It can be: three, four"),
         ("green petals", "It can be: red, orange"),

@@ -300,6 +300,84 @@ def test_unknown_words_are_named_with_their_neighbours(world):
         world.facts("a red elefant in the snow")
 
 
-def test_contradictions_are_named(world):
-    with pytest.raises(ValueError, match="two things about 'color:car'"):
-        world.facts("a red car left of a blue car")
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        ("a red car left of a blue car", "two things about 'color:car'"),
+        ("the car is red and blue", "two things about 'color:car'"),
+        ("a red and blue ball", "two values of color to one thing: 'red' and 'blue'"),
+        ("a red and a blue ball", "two values of color"),
+        ("a small large ball", "two values of size"),
+        ("two three cats", "two values of count"),
+        ("cat, red", "'red' describes nothing"),
+        ("a cat and the sky is blue", "'blue' describes nothing"),
+        ("a cat left of a cat", "two kinds of things"),
+        ("a cat left of a dog and the dog left of the cat", "in two ways"),
+    ],
+)
+def test_contradictions_are_named(world, caption, message):
+    with pytest.raises(ValueError, match=message):
+        world.facts(caption)
+
+
+@pytest.mark.parametrize(
+    ("caption", "relations"),
+    [
+        ("a bird above a tree and left of a house", {"bird|tree": "above", "bird|house": "left of"}),
+        ("cat left of dog and above chair", {"cat|dog": "left of", "cat|chair": "above"}),
+        ("a cat is left of a dog, and above a chair", {"cat|dog": "left of", "cat|chair": "above"}),
+        ("the cat near a dog is on the left of a tree", {"cat|tree": "left of"}),
+        ("the cat and the dog are left of a tree", {"cat|tree": "left of", "dog|tree": "left of"}),
+        ("a cat in a box on a chair", {"cat|box": "inside", "box|chair": "on"}),
+        ("a box with a cat and a dog in it", {"dog|box": "inside"}),
+        ("on a chair, there is a cat", {"cat|chair": "on"}),
+        ("a cat, and there are dogs left of it", {"dog|cat": "left of"}),
+    ],
+)
+def test_a_relation_belongs_to_the_thing_that_is_spoken_of(world, caption, relations):
+    found = {key.removeprefix("relation:"): value for key, value in parts(world.facts(caption), "relation:").items()}
+    assert found == relations
+
+
+@pytest.mark.parametrize(
+    ("caption", "colors"),
+    [
+        ("the cat and the dog are red", {"cat": "red", "dog": "red"}),
+        ("a cat and a dog, and they are red", {"cat": "red", "dog": "red"}),
+        ("the cat is red, the dog is blue, and the bird is white", {"cat": "red", "dog": "blue", "bird": "white"}),
+        ("the car is red and small dogs are blue", {"car": "red", "dog": "blue"}),
+        ("a cat on a chair is red", {"cat": "red"}),
+        ("a cat left of a dog that is red", {"dog": "red"}),
+        ("two toilet seats, both blue", {"toilet": "blue"}),
+    ],
+)
+def test_an_adjective_after_is_belongs_to_its_subjects(world, caption, colors):
+    found = {key.removeprefix("color:"): value for key, value in parts(world.facts(caption), "color:").items()}
+    assert found == colors
+
+
+def test_several_adjectives_may_follow_is(world):
+    facts = world.facts("there are cats and they are red and small")
+    assert facts == {"present:cat": "yes", "color:cat": "red", "size:cat": "small"}
+
+
+@pytest.mark.parametrize("number", ["a herd of", "a group of", "a flock of", "several", "many", "lots of", "a lot of"])
+def test_many_ways_to_say_herd_are_read(world, number):
+    assert world.facts(f"{number} red cats")["count:cat"] == "herd"
+
+
+def test_a_group_of_three_is_three(world):
+    assert world.facts("a group of three dogs")["count:dog"] == "three"
+
+
+def test_the_writer_counts_clearly(world):
+    rng = np.random.default_rng(5)
+    for count in ("two", "herd"):
+        for kind in ("bird", "elephant", "toilet"):
+            captions = {world.describe(alone(kind, count), rng)[0] for _ in range(150)}
+            assert any({"two": "a pair of", "herd": "many"}[count] in text for text in captions)
+            for text in captions:
+                assert "several" not in text
+                assert "group of" not in text
+                assert "that is" not in text  # "a pair of birds that are white"
+                assert not text.startswith("a pair") or " is " not in text

@@ -1,0 +1,38 @@
+"""Weight files, read without running code that may hide in them, and refused in one clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+def load_weights(
+    net: nn.Module,
+    file: str | Path,
+    remedy: str,
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda state: state,
+    assign: bool = False,
+) -> None:
+    """Fill `net` with the weights of a file (safetensors, or torch's own format), as float32.
+
+    `convert` may rename them first. Every mistake is a ValueError that names the file and ends with `remedy`.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise ValueError(f"There is no file {file}. {remedy}")
+    try:
+        if file.suffix == ".safetensors":
+            state = load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        state = {name: t.float() if t.is_floating_point() else t for name, t in convert(state).items()}
+    except Exception as error:  # damaged files raise a dozen kinds, from EOFError to UnpicklingError
+        raise ValueError(f"{file} cannot be read as a file of weights ({type(error).__name__}). {remedy}") from error
+    try:
+        net.load_state_dict(state, strict=True, assign=assign)
+    except RuntimeError as error:
+        raise ValueError(f"{file} holds the weights of another network. {remedy}") from error
