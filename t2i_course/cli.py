@@ -245,11 +245,13 @@ def _train(options):
 
 def _judge(options):
     from .judge.table import format_table, judge
+    from .paths import cache_folder
     from .timeline import load
     from .worlds import load as load_world
 
     world = load_world(options.world)
     system = load(options.system, options.variant)
+    cache_folder()  # if it cannot be made, say so before the work
     result = judge(lambda captions, seed: system.draw(captions, seed=seed), world, n=options.n, seed=options.seed)
     result = {"system": options.system, **result}
     print(json.dumps(result, indent=2) if options.json else format_table(result))

@@ -321,7 +321,8 @@ show.pictures(
 # %% [markdown]
 # **Notice** what it does *well*: nothing was learned from pictures, so no combination is too new to be drawn. A stop
 # sign in the sky is a stop sign and a sky. Compare the columns *test* and *novel*, and keep them in mind: will the
-# networks of the next chapters manage that? *Place* and *time* are at chance: a card with a sky on it is no sky.
+# networks of the next chapters manage that? *Place* and *time* do no better than chance: a
+# card with a sky on it is no sky.
 #
 # **What it could not do**: it has no sky to put the elephants *into*: the sky is another card. It cannot make a picture
 # that is not in the library: no purple petals with white edges, no bird with a red breast. It knows *near*, but not

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+COLORS = """red orange yellow green blue purple violet pink brown black white grey gray silver gold golden cream beige
+crimson magenta turquoise cyan teal lavender maroon navy tan""".split()
 
 
 class UnknownWord(ValueError):
@@ -13,7 +15,13 @@ class UnknownWord(ValueError):
     def __init__(self, word: str, vocabulary: Iterable[str], world: str = "this world"):
         self.word = word
         self.nearest = difflib.get_close_matches(word, sorted(vocabulary), n=3, cutoff=0.6)
-        hint = f"Did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else "No known word is near it."
+        for kind, family in {"colors": COLORS, "numbers": NUMBERS}.items():
+            if word in family:  # a word of the same kind is nearer than one of similar letters
+                self.nearest = [known for known in family if known in set(vocabulary)]
+                hint = f"The {kind} here are: {', '.join(self.nearest) or 'none'}."
+                break
+        else:
+            hint = f"Did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else "No known word is near."
         super().__init__(f"The word {word!r} means nothing in {world}. {hint}")
 
 

@@ -26,6 +26,14 @@ def test_an_unknown_word_is_named_with_its_nearest():
     language.check_words(["a", ",", "purple"], {"a", "purple"})
 
 
+def test_unknown_colors_and_numbers_are_answered_with_the_known_ones():
+    known = {"a", "flock", "red", "grey", "one", "two"}
+    with pytest.raises(language.UnknownWord, match="'black' means nothing.*The colors here are: red, grey"):
+        language.check_words(["a", "black"], known)
+    with pytest.raises(language.UnknownWord, match="'five' means nothing.*The numbers here are: one, two"):
+        language.check_words(["five"], known)
+
+
 @pytest.mark.parametrize(
     ("parts", "joined"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b, and c")]
 )
