@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -11,7 +12,12 @@ def test_conda_users_get_the_same_packages():
     spec = importlib.util.spec_from_file_location("environment", ROOT / ".ci" / "environment.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert (ROOT / "environment.yml").read_text() == script.environment(), "run `make lock`"
+    written = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert written == script.environment(), "run `make lock`"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        name = re.match(r"[\w-]+", requirement)[0].replace("_", "-").lower()
+        assert f"- {name}==" in written, f"{name} is wanted, but not locked: run `make lock`"
 
 
 def test_the_lock_file_is_hashed_universal_and_names_no_index():
