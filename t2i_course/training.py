@@ -124,7 +124,8 @@ def train(
     budget = math.inf if minutes is None else 60 * minutes
     spent, tick = 0.0, None  # seconds of training in this call; when the clock was last read
 
-    with _graceful_stop() as stop, tqdm(total=steps, initial=run.step, desc=recipe.name, disable=not chief) as bar:
+    begun = threading.Event()  # from the first batch on there is a step to finish and something to save
+    with _graceful_stop(begun) as stop, tqdm(total=steps, initial=run.step, desc=recipe.name, disable=not chief) as bar:
         if resumed and not run.reviewed(folder):
             run.review(folder, autocast)
         while True:
@@ -138,6 +139,7 @@ def train(
             batch = _to_device(next(batches), accelerator.device)
             if tick is None:  # the first batch may have had to wait for a cache to be rendered
                 tick = time.monotonic()
+                begun.set()
             run.set_learning_rates(max(run.step / steps, progress_before + (1 - progress_before) * time_used))
             terms = run.update(batch, autocast)
             now = time.monotonic()
@@ -312,15 +314,18 @@ def _step_seed(seed: int, step: int, rank: int) -> int:
 
 
 @contextlib.contextmanager
-def _graceful_stop() -> Iterator[threading.Event]:
-    """Ctrl-C (or SIGTERM) sets the event, so that a step is never cut in half; a second Ctrl-C interrupts at once."""
+def _graceful_stop(begun: threading.Event) -> Iterator[threading.Event]:
+    """Ctrl-C (or SIGTERM) sets the event, so that a step is never cut in half.
+
+    A second one interrupts at once, as does the first before training has begun: pictures may be drawn for minutes.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield stop
         return
 
     def ask_to_stop(number, frame):
-        if stop.is_set():
+        if stop.is_set() or not begun.is_set():
             raise KeyboardInterrupt
         stop.set()
         print("\nStopping after this step, and saving; once more to stop at once.", file=sys.stderr)

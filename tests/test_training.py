@@ -519,3 +519,10 @@ def test_a_resumed_run_may_measure_more_than_before(tmp_path):
 def test_an_unknown_precision_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'auto', 'bf16' or 'fp32'"):
         train(small_recipe(), tmp_path, precision="fp8")
+
+
+def test_ctrl_c_before_the_first_batch_stops_at_once(tmp_path):
+    """Nothing is there to be saved yet, and the first batch may wait minutes for its pictures."""
+    with pytest.raises(KeyboardInterrupt):
+        train(small_recipe(batches=stopping_at(0, ctrl_c)), tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("*"))
