@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "draw a caption with one system",
         't2i draw picture_layout "First the farmer gives hay to the goat." -o farm.png --film farm.gif',
         't2i draw picture_layout "The girl rides the bus to school." -o bus.png --set layout=abc',
+        't2i draw attngan "this small bird has a red breast" -o bird.png',
     )
     sub.add_argument("system", help="its name, as in `t2i systems`")
     sub.add_argument("caption", help="what to draw")
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--film", metavar="FILE.gif", help="write how the picture came about as a film")
     sub.add_argument("--seed", type=int, default=0, help="another seed, another picture (default: 0)")
     sub.add_argument("--variant", help="as in `t2i systems` (default: small, or the only one)")
+    sub.add_argument("--weights", metavar="PATH", help="published weights, for variants that do not ship")
     sub.add_argument(
         "--set",
         metavar="NAME=VALUE",
@@ -102,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--world", default="flowers", help="flowers, birds or scenes (default: flowers)")
     sub.add_argument("--n", type=int, default=200, help="captions of each split (default: 200)")
     sub.add_argument("--variant", help="small, full, or a published name")
+    sub.add_argument("--weights", metavar="PATH", help="published weights, for variants that do not ship")
     sub.add_argument("--seed", type=int, default=0, help="default: 0")
     sub.add_argument("--json", action="store_true", help="print data instead of a table")
     return parser
@@ -150,7 +153,7 @@ def _draw(options):
     check_picture_path(options.output)
     if options.film:
         check_picture_path(options.film, film=True)
-    system = load(options.system, options.variant)
+    system = load(options.system, options.variant, **_weights(options))
     chosen = _settings(options.set, system.frames)
     if options.film:
         frames = [_as_uint8(frame) for frame in system.frames([options.caption], seed=options.seed, **chosen)]
@@ -160,6 +163,10 @@ def _draw(options):
         picture = _as_uint8(system.draw([options.caption], seed=options.seed, **chosen))[0]
     save_picture(options.output, picture)
     print(f"wrote {' and '.join(filter(None, [options.output, options.film]))}")
+
+
+def _weights(options) -> dict:
+    return {"weights": options.weights} if options.weights else {}
 
 
 def _as_uint8(pictures):
@@ -240,7 +247,7 @@ def _train(options):
     if options.json:
         print(json.dumps(measured, indent=2))
     elif measured:
-        _print_table(["measured on the split val", "share right"], [[k, f"{v:.4f}"] for k, v in measured.items()])
+        _print_table(["measured on the split val", "share"], [[k, f"{v:.4f}"] for k, v in measured.items()])
 
 
 def _judge(options):
@@ -250,7 +257,7 @@ def _judge(options):
     from .worlds import load as load_world
 
     world = load_world(options.world)
-    system = load(options.system, options.variant)
+    system = load(options.system, options.variant, **_weights(options))
     cache_folder()  # if it cannot be made, say so before the work
     result = judge(lambda captions, seed: system.draw(captions, seed=seed), world, n=options.n, seed=options.seed)
     result = {"system": options.system, **result}

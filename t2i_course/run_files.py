@@ -181,7 +181,7 @@ def _commit() -> str | None:
 def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict | None = None) -> dict:
     """Write the run's weights to `path` (safetensors) and beside it a JSON record of how they were made.
 
-    The moving average is taken if there is one. `record` adds to the entries that are written anyway: recipe, seed,
+    The moving average is taken if there is one, without what the recipe leaves out. `record` adds to the entries that are written anyway: recipe, seed,
     steps, seconds, parameters, hardware, commit, versions, date, the metrics measured at that step if any, and the
     recipe's own. Returns it all.
     """
@@ -192,6 +192,8 @@ def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict
     state = load_state(found[-1])
     weights_file = found[-1] / "ema.safetensors"
     weights = load_file(weights_file if weights_file.exists() else found[-1] / "model.safetensors")
+    left_out = tuple(state.get("leave_out", ()))
+    weights = {name: t for name, t in weights.items() if not name.startswith(left_out)}
     if fp16:
         weights = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
     if not all(torch.isfinite(t).all() for t in weights.values()):

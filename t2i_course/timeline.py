@@ -280,12 +280,25 @@ def load(name: str, variant: str | None = None, **options):
         raise ValueError(f"{name} has no variant {variant!r}. Its variants are: {', '.join(system.variants)}.")
     module, class_name = system.module.split(":")
     factory = getattr(import_module(module), class_name)
-    return factory.load(variant, **options) if hasattr(factory, "load") else factory(**options)
+    if hasattr(factory, "load"):
+        return factory.load(variant, **options)
+    if "weights" in options:
+        raise ValueError(f"{name} has no weights to load; leave them out.")
+    return factory(**options)
 
 
 # What `t2i train` can train: name -> "module:function", a function that takes the name and returns a Recipe.
 RECIPES: dict[str, str] = {
     f"recogniser_{world}": "t2i_course.judge.recogniser:named_recipe" for world in ("flowers", "birds", "scenes")
+} | {
+    "world_cnn": "t2i_course.judge.recogniser:world_cnn_recipe",
+    "char_cnn_rnn": "t2i_course.text.char_cnn_rnn:recipe",
+    "aligndraw": "t2i_course.vae.aligndraw:recipe",
+    "gan_cls": "t2i_course.gan.gan_cls:recipe",
+    "stackgan_1": "t2i_course.gan.stackgan:recipe",
+    "stackgan_2": "t2i_course.gan.stackgan:recipe",
+    "damsm": "t2i_course.gan.damsm:recipe",
+    "attngan": "t2i_course.gan.attngan:recipe",
 }
 
 

@@ -81,6 +81,7 @@ class Recipe:
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
     every: int = 500  # steps between checkpoints, samples and evaluations
     record: dict = field(default_factory=dict)  # plain data that exported weights should carry, such as their config
+    leave_out: tuple[str, ...] = ()  # beginnings of the names of weights that are not exported, as of a discriminator
 
 
 def train(
@@ -257,7 +258,7 @@ class _Run:
         if not self.accelerator.is_main_process or files.last_step(folder) == self.step:
             return
         state = {"recipe": self.recipe.name, "seed": self.seed, "step": self.step, "seconds": self.seconds}
-        state["record"] = self.recipe.record
+        state |= {"record": self.recipe.record, "leave_out": list(self.recipe.leave_out)}
         state["optimisers"] = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
         files.save_checkpoint(folder, self.step, {"model": self.model, "ema": self.ema}, state)
 
@@ -303,6 +304,8 @@ def _use_bf16(precision: str, device: torch.device) -> bool:
 
 def _to_device(batch, device: torch.device):
     """Move the tensors of a batch: a dataclass such as `worlds.Batch`, or tuples, lists and dicts of tensors."""
+    if isinstance(batch, tuple):
+        return tuple(_to_device(part, device) for part in batch)
     if is_dataclass(batch):
         tensors = {f.name: v for f in fields(batch) if isinstance(v := getattr(batch, f.name), Tensor)}
         return replace(batch, **{name: tensor.to(device) for name, tensor in tensors.items()})

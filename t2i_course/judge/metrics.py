@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t2i_course.weights import load_weights
 from t2i_course.worlds.base import to_float
 
 from .recogniser import load_recogniser
-from .weights import load_weights
 
 PUBLISHED = {"FID": "Inception", "KID": "Inception", "IS": "Inception", "CMMD": "CLIP"}  # the network of each
 PUBLISHED_FILE = "Give the file of the published weights; nothing is downloaded."

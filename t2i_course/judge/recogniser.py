@@ -18,6 +18,7 @@ import io
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from itertools import count, permutations
 
@@ -27,55 +28,22 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from t2i_course.nn.world_cnn import WIDTHS, ResBlock, Trunk
 from t2i_course.paths import DATA
 from t2i_course.training import Recipe
+from t2i_course.weights import load_weights
 from t2i_course.worlds.base import PICTURES, to_float, to_uint8
 from t2i_course.worlds.cache import cached_pictures
 
 from .caption_accuracy import group
-from .weights import load_weights
 
 SIZE = 64  # of the pictures that the network sees
-WIDTHS = (32, 64, 192)  # channels at 32x32, 16x16, 8x8
 GRID = 16  # cells of the feature map in which things are looked for
 STEPS = {"flowers": 6000, "birds": 2600, "scenes": 3300}  # until the targets were reached
 IGNORE = -100  # a target that cross-entropy leaves out
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
-
-
-class ResBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
-
-    def __init__(self, dim_in: int, dim: int, stride: int = 1):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(dim_in, dim, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(dim),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(dim, dim, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(dim),
-        )
-        self.shortcut = nn.Conv2d(dim_in, dim, 1, stride, bias=False) if (dim_in, stride) != (dim, 1) else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.shortcut(x) + self.body(x))
-
-
-class Trunk(nn.Module):
-    """Pictures -> feature maps at 16x16 and 8x8."""
-
-    def __init__(self):
-        super().__init__()
-        a, b, c = WIDTHS
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, a, 3, padding=1, bias=False), nn.BatchNorm2d(a))
-        self.fine = nn.Sequential(nn.ReLU(inplace=True), ResBlock(a, b, 2), ResBlock(b, b), ResBlock(b, b))
-        self.coarse = nn.Sequential(ResBlock(b, c, 2), ResBlock(c, c))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        fine = self.fine(self.stem(x))  # (B, 64, 16, 16)
-        return fine, self.coarse(fine)  # (B, 192, 8, 8)
 
 
 class AttributeReader(nn.Module):
@@ -412,6 +380,62 @@ def named_recipe(name: str) -> Recipe:
 
     world = worlds.load(name.removeprefix("recogniser_"))
     return recipe(world, steps=STEPS[world.name])
+
+
+def world_cnn_recipe(name: str = "world_cnn", steps: int = 1600, batch_size: int = 128) -> Recipe:
+    """How the CNN of `nn.world_cnn` learns, for the systems that need one, to see what distinguishes pictures.
+
+    It names the attributes of flowers and birds, as Inception was trained to name what is on photographs. The judge's
+    recognisers have no part in it, and unlike them it never sees the split novel.
+    """
+    from t2i_course import worlds
+
+    both = ("flowers", "birds")
+    readers = {world: AttributeReader(worlds.load(world).attributes) for world in both}
+
+    def batches(seed, start):
+        for batch in worlds.mixed_batches(both, "train", SIZE, batch_size, seed, start=start, epochs=None):
+            yield replace(batch, pictures=augmented(batch.pictures))
+
+    def losses(model, batch):
+        fine, coarse = model["trunk"](batch.pictures)
+        share = len(batch.truth) // len(both)
+        terms = {}
+        for i, world in enumerate(both):
+            mine = slice(i * share, (i + 1) * share)
+            reader = model["readers"][world]
+            targets = reader.targets(None, batch.truth[mine])
+            targets = {name: target.to(coarse.device) for name, target in targets.items()}
+            of_world = reader.losses(reader(fine[mine], coarse[mine]), targets)
+            terms[world] = sum(of_world.values()) / len(of_world)
+        yield "model", {"loss": sum(terms.values()), **terms}
+
+    def evaluate(model):
+        shares = {}
+        for world in both:
+            batch = next(worlds.load(world).batches("val", SIZE, 500, n=500, shuffle=False))
+            seen = model["readers"][world].answers(model["readers"][world](*model["trunk"](batch.pictures)))
+            right = [
+                truth[a] == answer[a]
+                for truth, answer in zip(batch.truth, seen, strict=True)
+                for a in answer
+                if a in truth
+            ]
+            shares[world] = sum(right) / len(right)
+        return shares
+
+    return Recipe(
+        name=name,
+        build=lambda: nn.ModuleDict({"trunk": Trunk(), "readers": nn.ModuleDict(readers)}),
+        batches=batches,
+        losses=losses,
+        optimisers=lambda model: {"model": torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.02)},
+        steps=steps,
+        warmup=steps // 15,
+        ema=0.99,
+        evaluate=evaluate,
+        leave_out=("readers.",),
+    )
 
 
 DAMAGES = {

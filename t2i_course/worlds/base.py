@@ -13,8 +13,8 @@ import inspect
 import io
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,25 @@ class Batch:
     captions: list[str]  # one per picture
     facts: list[dict[str, str]]  # what each caption promises; {} for photographs, whose truth nobody wrote down
     truth: list[dict[str, str]]  # everything that is true of each picture; {} for photographs
+    more: list[list[str]] = field(default_factory=list)  # other captions of the same pictures, if asked for
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Batch]") -> "Batch":
+        """One batch of several, one after the other."""
+        import torch
+
+        lists = ([item for part in parts for item in getattr(part, f)] for f in ("captions", "facts", "truth", "more"))
+        return cls(torch.cat([part.pictures for part in parts]), *lists)
+
+    def fits(self):
+        """Bool tensor (B, B): whether the facts of caption i are true of picture j.
+
+        A caption promises few of a picture's attributes, so it often fits others, too. In a world's batches the
+        diagonal is always true.
+        """
+        import torch
+
+        return torch.tensor([[facts.items() <= truth.items() for truth in self.truth] for facts in self.facts])
 
 
 class World(ABC):
@@ -139,10 +158,11 @@ class World(ABC):
         start: int = 0,
         epochs: int | None = 1,
         shuffle: bool = True,
+        more: int = 0,
     ) -> Iterator[Batch]:
         """Batches of the first `n` pictures of a split, from a cache that is rendered once.
 
-        `epochs=None` never ends (and then every batch is full). Each epoch has its own order and its own captions,
+        `more` captions of each picture come along besides its own. `epochs=None` never ends (and then every batch is full). Each epoch has its own order and its own captions,
         both given by `seed` alone, so `start=k` continues exactly where a run stopped after `k` batches.
         """
         if split not in SPLITS:
@@ -155,9 +175,10 @@ class World(ABC):
             raise ValueError(f"A batch of {batch_size} needs at least as many pictures, not n={n}.")
         from .cache import cached_pictures
 
-        return self._batches(cached_pictures(self, split, size, n), split, batch_size, seed, start, epochs, shuffle)
+        pictures = cached_pictures(self, split, size, n)
+        return self._batches(pictures, split, batch_size, seed, start, epochs, shuffle, more)
 
-    def _batches(self, pictures, split, batch_size, seed, start, epochs, shuffle):
+    def _batches(self, pictures, split, batch_size, seed, start, epochs, shuffle, more):
         n, specs = len(pictures), {}
         per_epoch = n // batch_size if epochs is None else -(-n // batch_size)
         steps = count(start) if epochs is None else range(start, epochs * per_epoch)
@@ -168,14 +189,17 @@ class World(ABC):
                 order = np.random.default_rng([seed, epoch]).permutation(n) if shuffle else np.arange(n)
                 order_of = epoch
             chosen = order[position * batch_size : (position + 1) * batch_size]
-            captions, facts, truth = [], [], []
+            captions, facts, truth, others = [], [], [], []
             for i in chosen.tolist():
                 spec = specs.get(i) or specs.setdefault(i, self.spec(split, i))
                 text, promised = self._caption_of(spec, np.random.default_rng([seed, epoch, i]), split)
                 captions.append(text)
                 facts.append(promised)
                 truth.append(self.truth(spec))
-            yield Batch(to_float(pictures[chosen]), captions, facts, truth)
+                if more:
+                    rngs = (np.random.default_rng([seed, epoch, i, k]) for k in range(1, more + 1))
+                    others.append([self._caption_of(spec, rng, split)[0] for rng in rngs])
+            yield Batch(to_float(pictures[chosen]), captions, facts, truth, others)
 
 
 def check_request(size: int, batch_size: int, start: int, epochs: int | None) -> None:

@@ -1,0 +1,312 @@
+"""AttnGAN: every place of the picture looks up the words that concern it.
+
+"AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial Networks", Xu, Zhang, Huang,
+Zhang, Gan, Huang and He, CVPR 2018. Two things were new. The generator refines its picture in stages, and between
+stages the features h_n of every place attend to the words e_i (equation 2):
+
+    c_n = sum_i beta_ni e'_i,    beta_ni = softmax_i( h_n . e'_i ),    e' = U e
+
+And the finished picture must let a DAMSM (damsm.py) find its caption among others: the loss of the generator is
+
+    L_G = sum over stages of L_GAN + L_KL + lambda L_DAMSM        (equation 3; the KL term is in the released code)
+
+where each stage has a discriminator of its own that judges the picture alone and the picture with its sentence
+(equations 4 to 6). Sizes 64, 128, 256. B captions, T words, D dims of a word, C channels, N places (H x W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2i_course import worlds
+from t2i_course.nn.attention import attention
+from t2i_course.nn.noise import noise
+from t2i_course.paths import DATA
+from t2i_course.text.word_rnn import WordRNN
+from t2i_course.text.words import vocabulary
+from t2i_course.weights import load_weights
+from t2i_course.worlds.language import words as split_words
+
+from .damsm import DAMSM, WORLDS, also_fits, read
+from .parts import Discriminator, initialise, judged_together, kl_to_standard_normal, should_be
+
+if TYPE_CHECKING:
+    from t2i_course.training import Recipe
+
+
+SIZES = (64, 128, 256)  # of the pictures of the stages
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of an AttnGAN."""
+
+    stages: int = 3  # pictures of 64, 128, 256
+    z_dim: int = 100
+    condition_dim: int = 100  # of the sentence once it has been reduced and made noisy
+    text_dim: int = 256
+    generator_width: int = 32
+    discriminator_width: int = 64
+    residuals: int = 2  # blocks of a refining stage
+    damsm_weight: float = 5.0  # lambda
+
+
+VARIANTS = {
+    "bird": Config(),
+    "coco": Config(generator_width=48, discriminator_width=96, residuals=3, damsm_weight=50.0),
+    "small": Config(stages=2, text_dim=128, generator_width=16, discriminator_width=24, residuals=1, damsm_weight=5.0),
+}
+
+
+# --- the generator ----------------------------------------------------------------------------------------------------
+
+
+class ConditioningAugmentation(nn.Module):
+    """Sentences (B, D) -> mean and log variance (B, condition_dim) of the condition that is drawn from them."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.fc = nn.Linear(config.text_dim, 4 * config.condition_dim)
+
+    def forward(self, sentence: Tensor) -> tuple[Tensor, Tensor]:
+        return F.glu(self.fc(sentence)).chunk(2, 1)
+
+
+def up_block(dim_in: int, dim: int) -> nn.Sequential:
+    """Twice as wide and high."""
+    conv = nn.Conv2d(dim_in, 2 * dim, 3, padding=1, bias=False)
+    return nn.Sequential(nn.Upsample(scale_factor=2), conv, nn.BatchNorm2d(2 * dim), nn.GLU(1))
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions, added to what comes in."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv2d(dim, 2 * dim, 3, padding=1, bias=False), nn.BatchNorm2d(2 * dim), nn.GLU(1)),
+            *(nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.BatchNorm2d(dim)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class FirstStage(nn.Module):
+    """Condition and noise -> features (B, C, 64, 64)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        c = config.generator_width
+        wide = 16 * c * 4 * 4
+        self.project = nn.Sequential(
+            nn.Linear(config.condition_dim + config.z_dim, 2 * wide, bias=False), nn.BatchNorm1d(2 * wide), nn.GLU(1)
+        )
+        self.grow = nn.Sequential(*(up_block(2 * w * c, w * c) for w in (8, 4, 2, 1)))
+
+    def forward(self, condition: Tensor, z: Tensor) -> Tensor:
+        x = self.project(torch.cat([condition, z], 1))  # (B, 16C * 16)
+        return self.grow(x.unflatten(1, (-1, 4, 4)))  # (B, C, 64, 64)
+
+
+class NextStage(nn.Module):
+    """Features (B, C, H, W) look at the words (B, T, D) -> features (B, C, 2H, 2W), and where they looked (B, T, H, W)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        c = config.generator_width
+        self.to_features = nn.Linear(config.text_dim, c, bias=False)  # U
+        self.refine = nn.Sequential(*(Residual(2 * c) for _ in range(config.residuals)), up_block(2 * c, c))
+
+    def forward(self, h: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        e = self.to_features(words)  # (B, T, C)
+        places = h.flatten(2).transpose(1, 2)  # (B, N, C)
+        context, weights = attention(places, e, e, mask[:, None], scale=1.0)  # (B, N, C), (B, N, T)
+        context, weights = (x.transpose(1, 2).unflatten(2, h.shape[2:]) for x in (context, weights))
+        return self.refine(torch.cat([h, context], 1)), weights
+
+
+class Generator(nn.Module):
+    """Words, sentence and noise -> a picture of each stage: (B, 3, 64, 64), (B, 3, 128, 128), ... in [-1, 1]."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.condition = ConditioningAugmentation(config)
+        self.first = FirstStage(config)
+        self.next = nn.ModuleList(NextStage(config) for _ in range(config.stages - 1))
+        self.to_picture = nn.ModuleList(
+            nn.Conv2d(config.generator_width, 3, 3, padding=1, bias=False) for _ in range(config.stages)
+        )
+
+    def forward(self, z: Tensor, eps: Tensor, words: Tensor, sentence: Tensor, mask: Tensor) -> dict:
+        """z (B, Z), eps (B, condition_dim) noise; words (B, T, D), sentence (B, D), mask (B, T) True for words.
+
+        Returns "pictures" and "attention" (one of each refining stage: (B, T, H, W)), "mu" and "logvar".
+        """
+        mu, logvar = self.condition(sentence)
+        h = self.first(mu + eps * (logvar / 2).exp(), z)
+        pictures, looks = [torch.tanh(self.to_picture[0](h))], []
+        for stage, to_picture in zip(self.next, self.to_picture[1:], strict=True):
+            h, weights = stage(h, words, mask)
+            pictures.append(torch.tanh(to_picture(h)))
+            looks.append(weights)
+        return {"pictures": pictures, "attention": looks, "mu": mu, "logvar": logvar}
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, sentence: Tensor, wrongs: int = 1) -> Tensor:
+    """L_D of one stage: half for what is true, a third for each of three things that are not."""
+    real, wrong, drawn = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)
+    true = (should_be(1.0, real) + should_be(1.0, d.judge_alone(seen))) / 2
+    return true + (should_be(0.0, wrong) + should_be(0.0, drawn) + should_be(0.0, d.judge_alone(seen_drawn))) / 3
+
+
+def losses(
+    net: nn.Module,
+    damsm: DAMSM,
+    reals: Sequence[Tensor],
+    text: tuple[Tensor, Tensor, Tensor],
+    same: Tensor,
+    config: Config,
+    wrongs: int = 1,
+) -> Iterator:
+    """One step of all discriminators, then one of the generator.
+
+    reals: true pictures at the size of every stage; text: words, sentence and mask as `damsm.read` gives them; same
+    (B, B): the captions that also fit other pictures. The DAMSM is frozen.
+    """
+    words, sentence, mask = text
+    generator, discriminators = net["generator"], net["discriminators"]
+    z = torch.randn(len(words), config.z_dim, device=words.device)
+    eps = torch.randn(len(words), config.condition_dim, device=words.device)
+    out = generator(z, eps, words, sentence, mask)
+
+    seen, terms = [], {}
+    for d, size, real, drawn in zip(discriminators, SIZES, reals, out["pictures"], strict=False):
+        seen.append(d.look(real))
+        terms[f"at {size}"] = discriminator_loss(d, seen[-1], d.look(drawn.detach()), sentence, wrongs)
+    yield "discriminators", {"loss": sum(terms.values()), **terms}
+
+    discriminators.requires_grad_(False)  # they are asked, not taught: a third less work
+    terms = {}
+    for d, size, seen_real, drawn in zip(discriminators, SIZES, seen, out["pictures"], strict=False):
+        seen_drawn = d.look(drawn)
+        logits = judged_together(d.judge, seen_real.detach(), sentence, (seen_drawn, sentence), wrongs)[-1]
+        terms[f"at {size}"] = should_be(1.0, logits) + should_be(1.0, d.judge_alone(seen_drawn))
+    found = damsm.losses(out["pictures"][-1], words, sentence, mask, same)
+    kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
+    loss = sum(terms.values()) + config.damsm_weight * sum(found.values()) + kl
+    yield "generator", {"loss": loss, **terms, **found, "kl": kl}
+    discriminators.requires_grad_(True)
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def build(config: Config) -> nn.ModuleDict:
+    """A generator and one discriminator for each stage that have yet to be trained."""
+    generator = Generator(config)
+    sizes = SIZES[: config.stages]
+    discriminators = (Discriminator(size, config.discriminator_width, config.text_dim) for size in sizes)
+    net = nn.ModuleDict({"generator": generator, "discriminators": nn.ModuleList(discriminators)})
+    initialise(net)
+    return net
+
+
+class AttnGAN:
+    """A trained generator, and the text encoder of the DAMSM that it was trained with."""
+
+    def __init__(self, text: WordRNN, words: Sequence[str], generator: Generator, config: Config):
+        self.text, self.words, self.generator, self.config = text.eval(), words, generator.eval(), config
+
+    @classmethod
+    def load(cls, variant: str = "small", weights: str | Path | None = None) -> AttnGAN:
+        """The model that ships with the course ("small"), or a published one.
+
+        For "bird" and "coco", `weights` is a folder that holds the published files and the words (see
+        `published.attngan`).
+        """
+        if variant not in VARIANTS:
+            raise ValueError(f"attngan has no variant {variant!r}. Its variants are: {', '.join(VARIANTS)}.")
+        if variant != "small":
+            from t2i_course.published.attngan import load
+
+            return load(variant, weights)
+        config = VARIANTS["small"]
+        file = Path(weights or DATA / "weights" / "attngan.safetensors")
+        net = nn.ModuleDict({"generator": Generator(config)})
+        load_weights(net, file, f"Train it: t2i train attngan --export {file}")
+        return cls(DAMSM.load().text, vocabulary(*WORLDS), net["generator"].requires_grad_(False), config)
+
+    def explain(self, captions: Sequence[str], seed: int = 0) -> dict:
+        """Everything that is worth seeing: "pictures" (one tensor of each stage), "attention" (of each refining stage:
+        (B, T, H, W)), "mu" and "logvar" of the condition, and "words" (B lists)."""
+        with torch.no_grad():
+            words, sentence, mask = read(self.text, captions, self.words)
+            z, eps = noise(seed, len(words), self.config.z_dim + self.config.condition_dim).split(
+                [self.config.z_dim, self.config.condition_dim], 1
+            )
+            out = self.generator(z, eps, words, sentence, mask)
+        return out | {"words": [split_words(caption) for caption in captions]}
+
+    def frames(self, captions: Sequence[str], seed: int = 0) -> Iterator[Tensor]:
+        """One frame for each stage: pictures (B, 3, H, W) in [-1, 1], all as large as the last."""
+        pictures = self.explain(captions, seed)["pictures"]
+        for picture in pictures:
+            yield F.interpolate(picture, scale_factor=pictures[-1].shape[-1] / picture.shape[-1])
+
+    def draw(self, captions: Sequence[str], seed: int = 0) -> Tensor:
+        """The last frame."""
+        return self.explain(captions, seed)["pictures"][-1]
+
+
+# --- the recipe of the small one --------------------------------------------------------------------------------------
+
+
+def recipe(name: str = "attngan", steps: int = 12_000, batch_size: int = 16) -> Recipe:
+    """How the small AttnGAN is trained, on flowers and birds at 64x64 and 128x128, with a frozen DAMSM."""
+    from t2i_course.judge.progress import caption_accuracies, sample_sheet
+    from t2i_course.training import Recipe, constant
+
+    config, damsm, known = VARIANTS["small"], DAMSM.load(), vocabulary(*WORLDS)
+
+    def small_losses(net, batch):
+        real = batch.pictures
+        damsm.to(real.device)
+        reals = [F.interpolate(real, (size, size), mode="area") for size in SIZES[: config.stages - 1]] + [real]
+        with torch.no_grad():
+            text = read(damsm.text, batch.captions, known)
+        yield from losses(net, damsm, reals, text, also_fits(batch).to(real.device), config, wrongs=3)
+
+    def draw(net):
+        return AttnGAN(damsm.text.cpu(), known, net["generator"].cpu(), config).draw
+
+    def optimisers(net):
+        return {part: torch.optim.Adam(net[part].parameters(), 4e-4, (0.5, 0.999)) for part in net}
+
+    return Recipe(
+        name=name,
+        build=lambda: build(config),
+        batches=lambda seed, start: worlds.mixed_batches(
+            WORLDS, "train", 128, batch_size, seed, start=start, epochs=None
+        ),
+        losses=small_losses,
+        optimisers=optimisers,
+        steps=steps,
+        schedule=constant,
+        ema=0.999,
+        grad_clip=None,
+        evaluate=lambda net: caption_accuracies(draw(net), WORLDS),
+        sample=lambda net, step: sample_sheet(draw(net), WORLDS, each=16),
+        every=1000,
+        leave_out=("discriminators.",),
+    )

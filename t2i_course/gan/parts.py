@@ -1,0 +1,85 @@
+"""What the GANs of 2016 to 2018 share: how a discriminator is asked about pairs, and two losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Discriminator(nn.Module):
+    """Judges pictures of one size, with their captions and (`alone`) without. StackGAN and AttnGAN have it alike.
+
+    `look` sees features (B, 8C, 4, 4) in pictures (B, 3, size, size); captions are vectors (B, text_dim).
+    """
+
+    def __init__(self, size: int, width: int, text_dim: int, alone: bool = True):
+        super().__init__()
+        c, leaky = width, nn.LeakyReLU(0.2)
+
+        def block(dim_in, dim, kernel, stride):
+            return nn.Conv2d(dim_in, dim, kernel, stride, 1, bias=False), nn.BatchNorm2d(dim), leaky
+
+        widths = [c * 2**k for k in range(size.bit_length() - 3)]  # each layer halves the picture, down to 4x4
+        layers = [nn.Conv2d(3, c, 4, 2, 1, bias=False), leaky]
+        for dim_in, dim in pairwise(widths):
+            layers += block(dim_in, dim, 4, 2)
+        for dim in reversed(widths[4:]):  # and then back to 8C channels
+            layers += block(dim, dim // 2, 3, 1)
+        self.look = nn.Sequential(*layers)
+        self.compare = nn.Sequential(*block(8 * c + text_dim, 8 * c, 3, 1), nn.Conv2d(8 * c, 1, 4))
+        self.alone = nn.Conv2d(8 * c, 1, 4) if alone else None
+
+    def judge(self, seen: Tensor, text: Tensor) -> Tensor:
+        """Logits (B,): is this a true picture of this caption?"""
+        asked = text[:, :, None, None].expand(-1, -1, 4, 4)  # (B, E, 4, 4)
+        return self.compare(torch.cat([seen, asked], 1)).flatten()
+
+    def judge_alone(self, seen: Tensor) -> Tensor:
+        """Logits (B,): is this a true picture?"""
+        return self.alone(seen).flatten()
+
+
+def should_be(answer: float, logits: Tensor) -> Tensor:
+    """Cross-entropy of a discriminator's logits against one answer: 1 for "true", 0 for "not true"."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, answer))
+
+
+def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL( N(mu, e^logvar) || N(0, 1) ), the mean over all numbers: -1/2 (1 + logvar - mu^2 - e^logvar)."""
+    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).mean()
+
+
+def judged_together(
+    judge: Callable, seen: Tensor, text: Tensor, drawn: tuple[Tensor, Tensor] | None = None, wrongs: int = 1
+) -> list[Tensor]:
+    """Logits [of true pairs (B,), of wrong pairs (wrongs * B,), of drawn pairs (D,)], judged as one batch.
+
+    seen (B, C, H, W): what D sees in true pictures; text (B, E): their captions; drawn: the same of drawn pictures. In
+    a wrong pair a picture meets the caption of a neighbour in the batch.
+
+    The released codes judge each kind in a batch of its own, and batch norm gives them away: what pictures and texts
+    of true pairs have in common, their covariance, no batch of wrong pairs has. On our worlds D then tells *batches*
+    apart without an error, and never learns to look at a single pair.
+    """
+    pairs = [(seen, text)]
+    if wrongs:
+        pairs.append((torch.cat([seen.roll(k, 0) for k in range(1, wrongs + 1)]), text.repeat(wrongs, 1)))
+    if drawn:
+        pairs.append(drawn)
+    logits = judge(*(torch.cat(part) for part in zip(*pairs, strict=True)))
+    return list(logits.split([len(t) for _, t in pairs]))
+
+
+def initialise(net: nn.Module) -> None:
+    """As DCGAN starts: convolutions from N(0, 0.02), without a bias; scales of batch norms from N(1, 0.02)."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, 0.02)

@@ -1,0 +1,42 @@
+"""Captions as numbers, one per word: what the word-level text encoders (alignDRAW, AttnGAN) read."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from t2i_course import worlds
+from t2i_course.worlds.language import UnknownWord, words
+
+PADDING = 0
+
+
+def vocabulary(*world_names: str) -> tuple[str, ...]:
+    """All words of these worlds' captions, in alphabetical order, and the comma. Word k has the number k + 1."""
+    return tuple(sorted({","}.union(*(worlds.load(name).vocabulary for name in world_names))))
+
+
+def encode(captions: Sequence[str], vocabulary: Sequence[str], length: int | None = None) -> tuple[Tensor, Tensor]:
+    """Captions -> numbers of their words (B, T), padded with 0, and how many words each has (B,).
+
+    T is that of the longest caption, or `length`: then longer captions are cut. Raises UnknownWord for a word that is
+    not in the vocabulary, and ValueError for a caption without words.
+    """
+    if isinstance(captions, str):
+        raise ValueError("captions is a list of texts; put your text into brackets: [text].")
+    number_of = {word: k + 1 for k, word in enumerate(vocabulary)}
+    rows = []
+    for caption in captions:
+        row = words(caption)[:length]
+        if not row:
+            raise ValueError(f"The caption {caption!r} holds no word.")
+        for word in row:
+            if word not in number_of:
+                raise UnknownWord(word, vocabulary, "the worlds that this model was trained on")
+        rows.append([number_of[word] for word in row])
+    if not rows:
+        raise ValueError("captions is empty; give at least one text.")
+    tokens = torch.full((len(rows), length or max(map(len, rows))), PADDING)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.tensor(row)
+    return tokens, torch.tensor([len(row) for row in rows])
