@@ -163,7 +163,7 @@ class DAMSM(nn.Module):
 
 
 def word_attention(words: Tensor, regions: Tensor, mask: Tensor, gamma_1: float) -> Tensor:
-    """Where each word looks: words (..., T, D), regions (..., N, D), mask (..., T) True for words -> alpha (..., T, N)."""
+    """Where each word looks, alpha (..., T, N): words (..., T, D), regions (..., N, D), mask (..., T) of words."""
     s = words @ regions.transpose(-1, -2)  # (..., T, N)
     s = s.masked_fill(~mask[..., None], FAR).softmax(-2)  # each region asks: which word do I answer?
     return (gamma_1 * s).softmax(-1)  # each word asks: where?

@@ -14,6 +14,7 @@ B captions, E numbers of an embedding, P of its projection, C channels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from t2i_course.nn.noise import noise
 from t2i_course.paths import DATA
-from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words
+from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
 from t2i_course.weights import load_weights
 
 from .parts import initialise, judged_together, should_be
@@ -135,7 +136,7 @@ class Discriminator(nn.Module):
 
 
 def discriminator_loss(real: Tensor, *others: Tensor) -> Tensor:
-    """L_D from the logits of true pairs and of others, which count one half each: wrong pairs (not without CLS), drawn."""
+    """L_D from the logits of true pairs and of others: wrong pairs (if CLS) and drawn ones, counting half each."""
     return should_be(1.0, real) + sum(should_be(0.0, logits) for logits in others) / len(others)
 
 
@@ -194,15 +195,15 @@ class GANCLS:
     def load(cls, variant: str = "small", weights: str | Path | None = None, text: CharCNNRNN | None = None) -> GANCLS:
         """The model that ships with the course ("small"), or one of the published size.
 
-        The published weights exist in the format of Lua Torch alone, which is not read here. For "full" and "full_coco",
-        `weights` is a file that this course's training exported, and `text` a published CharCNNRNN.
+        The published weights exist in the format of Lua Torch alone, which is not read here. For "full" and
+        "full_coco", `weights` is a file that this course's training exported, and `text` a published CharCNNRNN.
         """
         if variant not in VARIANTS:
             raise ValueError(f"gan_cls has no variant {variant!r}. Its variants are: {', '.join(VARIANTS)}.")
         if variant != "small" and (weights is None or text is None):
             raise ValueError(
-                f"gan_cls {variant!r} needs weights=FILE (.safetensors, as `t2i train` exports it) and text=CharCNNRNN. "
-                f"Of the published weights there is only the format of Lua Torch, which is not read here."
+                f"gan_cls {variant!r} needs weights=FILE (.safetensors, as `t2i train` exports it) and text=ENCODER. "
+                "Of the published weights there is only the format of Lua Torch, which is not read here."
             )
         config = VARIANTS[variant]
         file = Path(weights or DATA / "weights" / "gan_cls.safetensors")
@@ -260,17 +261,15 @@ def recipe(name: str = "gan_cls", steps: int = 10_000, ahead: int = 1500, batch_
             yield from losses(net, batch.pictures, text, config, wrongs=4)
         else:
             d = net["discriminator"]
-            yield (
-                "discriminator",
-                {"loss": discriminator_loss(*judged_together(d.judge, d.look(batch.pictures), text, wrongs=6))},
-            )
+            logits = judged_together(d.judge, d.look(batch.pictures), text, wrongs=6)
+            yield "discriminator", {"loss": discriminator_loss(*logits)}
 
     def batches(seed, start):
         stream = worlds.mixed_batches(WORLDS, "train", 64, batch_size, seed, start=start, epochs=None, more=3)
         return enumerate(stream, start)
 
     def draw(net):
-        return GANCLS(encoder.cpu(), net["generator"].cpu(), config).draw
+        return GANCLS(encoder.cpu(), copy.deepcopy(net["generator"]).cpu(), config).draw
 
     def optimisers(net):
         return {part: torch.optim.Adam(net[part].parameters(), 4e-4, (0.5, 0.999)) for part in net}
@@ -278,9 +277,7 @@ def recipe(name: str = "gan_cls", steps: int = 10_000, ahead: int = 1500, batch_
     return Recipe(
         name=name,
         build=lambda: build(config),
-        batches=lambda seed, start: worlds.mixed_batches(
-            WORLDS, "train", 64, batch_size, seed, start=start, epochs=None
-        ),
+        batches=batches,
         losses=small_losses,
         optimisers=optimisers,
         steps=steps,

@@ -1,0 +1,329 @@
+"""StackGAN: sketch first, then paint. Two GANs, one on top of the other.
+
+"StackGAN: Text to Photo-Realistic Image Synthesis with Stacked Generative Adversarial Networks", Zhang, Xu, Li, Zhang,
+Wang, Huang and Metaxas, ICCV 2017; as released for MS-COCO (StackGAN-Pytorch). Two things were new. Stage I draws
+64x64, and Stage II draws 256x256 from what Stage I drew and, once more, the caption. And the caption's embedding t
+reaches the generators through *conditioning augmentation* (section 3.2): not t itself but a draw near it,
+
+    c = mu(t) + sigma(t) * eps,   eps ~ N(0, 1),      with the loss  KL( N(mu, sigma^2) || N(0, 1) )
+
+so that the few captions of a data set fill the space between them. B captions, E numbers of an embedding, C channels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2i_course import worlds
+from t2i_course.nn.noise import noise
+from t2i_course.paths import DATA
+from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
+from t2i_course.weights import load_weights
+
+from .parts import Discriminator, initialise, judged_together, kl_to_standard_normal, should_be
+
+if TYPE_CHECKING:
+    from t2i_course.training import Recipe
+
+KL_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of a StackGAN."""
+
+    size: int = 256  # of the pictures of Stage II; those of Stage I are 64x64
+    z_dim: int = 100
+    condition_dim: int = 128
+    text_dim: int = 1024
+    generator_width: int = 192
+    discriminator_width: int = 96
+    residuals: int = 2  # blocks in Stage II
+
+
+VARIANTS = {
+    "full": Config(),
+    "small": Config(size=128, text_dim=256, generator_width=40, discriminator_width=32, residuals=1),
+}
+
+
+# --- the generators ---------------------------------------------------------------------------------------------------
+
+
+class ConditioningAugmentation(nn.Module):
+    """Embeddings (B, E) -> mean and log variance (B, condition_dim). As released, both leave a ReLU: sigma >= 1."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.fc = nn.Linear(config.text_dim, 2 * config.condition_dim)
+
+    def forward(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        return F.relu(self.fc(text)).chunk(2, 1)
+
+
+def condition(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+    """c = mu + sigma * eps."""
+    return mu + (logvar / 2).exp() * eps
+
+
+def conv_block(dim_in: int, dim: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    conv = nn.Conv2d(dim_in, dim, kernel, stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(dim), nn.ReLU())
+
+
+def up_block(dim_in: int, dim: int) -> nn.Sequential:
+    """Twice as wide and high."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), conv_block(dim_in, dim))
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions, added to what comes in."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            conv_block(dim, dim), nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.BatchNorm2d(dim)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+class StageI(nn.Module):
+    """Noise and embeddings -> sketches (B, 3, 64, 64) in [-1, 1]."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        c = 8 * config.generator_width
+        self.augment = ConditioningAugmentation(config)
+        self.project = nn.Sequential(
+            nn.Linear(config.z_dim + config.condition_dim, c * 4 * 4, bias=False), nn.BatchNorm1d(c * 4 * 4), nn.ReLU()
+        )
+        self.grow = nn.Sequential(*(up_block(c // 2**k, c // 2 ** (k + 1)) for k in range(4)))
+        self.to_picture = nn.Conv2d(c // 16, 3, 3, padding=1, bias=False)
+
+    def forward(self, z: Tensor, eps: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """z (B, Z), eps (B, condition_dim), text (B, E) -> "picture", "mu", "logvar"."""
+        mu, logvar = self.augment(text)
+        x = self.project(torch.cat([z, condition(mu, logvar, eps)], 1))  # (B, 16 C)
+        x = self.grow(x.unflatten(1, (-1, 4, 4)))  # (B, C / 16, 64, 64)
+        return {"picture": torch.tanh(self.to_picture(x)), "mu": mu, "logvar": logvar}
+
+
+class StageII(nn.Module):
+    """Sketches and, once more, embeddings -> pictures (B, 3, size, size) in [-1, 1]. Stage I is inside, and frozen."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        c = config.generator_width
+        self.stage1 = StageI(config).requires_grad_(False)
+        self.augment = ConditioningAugmentation(config)
+        self.look = nn.Sequential(
+            nn.Conv2d(3, c, 3, padding=1, bias=False),
+            nn.ReLU(),
+            conv_block(c, 2 * c, 4, 2),
+            conv_block(2 * c, 4 * c, 4, 2),
+        )
+        self.join = conv_block(4 * c + config.condition_dim, 4 * c)
+        self.refine = nn.Sequential(*(Residual(4 * c) for _ in range(config.residuals)))
+        ups = (config.size // 16).bit_length() - 1  # from 16x16
+        self.grow = nn.Sequential(*(up_block(4 * c // 2**k, 4 * c // 2 ** (k + 1)) for k in range(ups)))
+        self.to_picture = nn.Conv2d(4 * c // 2**ups, 3, 3, padding=1, bias=False)
+
+    def forward(self, z: Tensor, eps1: Tensor, eps2: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """As Stage I, and the "sketch"; each stage has its own noise eps around the caption."""
+        with torch.no_grad():
+            sketch = self.stage1(z, eps1, text)["picture"]  # (B, 3, 64, 64)
+        mu, logvar = self.augment(text)
+        c = condition(mu, logvar, eps2)[:, :, None, None].expand(-1, -1, 16, 16)
+        x = self.join(torch.cat([self.look(sketch), c], 1))  # (B, 4C, 16, 16)
+        x = self.grow(self.refine(x))
+        return {"picture": torch.tanh(self.to_picture(x)), "sketch": sketch, "mu": mu, "logvar": logvar}
+
+    def train(self, mode: bool = True) -> StageII:
+        """As ever, but Stage I is finished: its batch norm keeps its statistics."""
+        super().train(mode)
+        self.stage1.eval()
+        return self
+
+
+def build(config: Config, stage: int) -> nn.ModuleDict:
+    """A generator and a discriminator of one stage that have yet to be trained.
+
+    D sees mu as the caption. That of Stage II also judges pictures alone.
+    """
+    generator = (StageI if stage == 1 else StageII)(config)
+    size = 64 if stage == 1 else config.size
+    d = Discriminator(size, config.discriminator_width, config.condition_dim, alone=stage == 2)
+    net = nn.ModuleDict({"generator": generator, "discriminator": d})
+    initialise(net)
+    return net
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, mu: Tensor, wrongs: int = 1) -> Tensor:
+    """L_D: true pairs against wrong and drawn ones; of Stage II, also true pictures against drawn ones."""
+    real, wrong, drawn = judged_together(d.judge, seen, mu, (seen_drawn, mu), wrongs)
+    if d.alone is None:
+        return should_be(1.0, real) + (should_be(0.0, wrong) + should_be(0.0, drawn)) / 2
+    true = (should_be(1.0, real) + should_be(1.0, d.judge_alone(seen))) / 2
+    return true + (should_be(0.0, wrong) + should_be(0.0, drawn) + should_be(0.0, d.judge_alone(seen_drawn))) / 3
+
+
+def losses(
+    net: nn.Module, real: Tensor, text: Tensor, config: Config, wrongs: int = 1
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions."""
+    generator, d = net["generator"], net["discriminator"]
+
+    def random(dim):
+        return torch.randn(len(text), dim, device=text.device)
+
+    eps = [random(config.condition_dim) for _ in range(1 + isinstance(generator, StageII))]
+    out = generator(random(config.z_dim), *eps, text)
+    mu, seen = out["mu"].detach(), d.look(real)
+    yield "discriminator", {"loss": discriminator_loss(d, seen, d.look(out["picture"].detach()), mu, wrongs)}
+
+    d.requires_grad_(False)  # it is asked, not taught: a third less work
+    seen_drawn = d.look(out["picture"])
+    terms = {"caption": should_be(1.0, judged_together(d.judge, seen.detach(), mu, (seen_drawn, mu), wrongs)[-1])}
+    if d.alone is not None:
+        terms["alone"] = should_be(1.0, d.judge_alone(seen_drawn))
+    kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
+    yield "generator", {"loss": sum(terms.values()) + KL_WEIGHT * kl, **terms, "kl": kl}
+    d.requires_grad_(True)
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+class StackGAN:
+    """Both trained stages, and the text encoder that they were trained with."""
+
+    def __init__(self, text: CharCNNRNN, generator: StageII, config: Config, known_words_only: bool = True):
+        self.text, self.generator, self.config = text.eval(), generator.eval(), config
+        self.known_words_only = known_words_only
+
+    @classmethod
+    def load(
+        cls, variant: str = "small", weights: str | Path | None = None, text: CharCNNRNN | None = None
+    ) -> StackGAN:
+        """The model that ships with the course ("small"), or the published one ("full") from the file of its Stage II.
+
+        The published model reads embeddings of a char-CNN-RNN for MS-COCO whose weights were never released in a format
+        that is read here; give as `text` what shall encode captions: anything with `encode(captions) -> (B, 1024)`.
+        """
+        if variant not in VARIANTS:
+            raise ValueError(f"stackgan has no variant {variant!r}. Its variants are: {', '.join(VARIANTS)}.")
+        if variant != "small":
+            from t2i_course.published.stackgan import load
+
+            return load(weights, text)
+        config = VARIANTS["small"]
+        file = Path(weights or DATA / "weights" / "stackgan.safetensors")
+        net = nn.ModuleDict({"generator": StageII(config)})
+        load_weights(net, file, f"Train it: t2i train stackgan_2 --export {file}")
+        return cls(CharCNNRNN.load("small"), net["generator"].requires_grad_(False), config)
+
+    def explain(self, captions: Sequence[str], seed: int = 0) -> dict[str, Tensor]:
+        """Everything that is worth seeing: "sketch" of Stage I, "picture" of Stage II, its "mu" and "logvar", "text".
+
+        Raises UnknownWord for a word that the small encoder never read.
+        """
+        if self.known_words_only:
+            check_words(captions)
+        dims = [self.config.z_dim, self.config.condition_dim, self.config.condition_dim]
+        with torch.no_grad():
+            text = self.text.encode(captions)
+            return self.generator(*noise(seed, len(text), sum(dims)).split(dims, 1), text) | {"text": text}
+
+    def frames(self, captions: Sequence[str], seed: int = 0) -> Iterator[Tensor]:
+        """Two frames, pictures (B, 3, size, size) in [-1, 1]: the sketch, enlarged, and the picture."""
+        out = self.explain(captions, seed)
+        yield F.interpolate(out["sketch"], scale_factor=self.config.size // 64)
+        yield out["picture"]
+
+    def draw(self, captions: Sequence[str], seed: int = 0) -> Tensor:
+        """The last frame."""
+        return self.explain(captions, seed)["picture"]
+
+
+# --- the recipes of the small one -------------------------------------------------------------------------------------
+
+
+def recipe(name: str, ahead: int = 1500, batch_size: int = 32) -> Recipe:
+    """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
+
+    As GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns which captions are right.
+    """
+    from t2i_course.judge.progress import caption_accuracies, sample_sheet
+    from t2i_course.training import Recipe, constant
+
+    config, encoder, stage = VARIANTS["small"], CharCNNRNN.load("small"), int(name[-1])
+    size = 64 if stage == 1 else config.size
+
+    def start():
+        net = build(config, stage)
+        if stage == 2:
+            file = DATA / "weights" / "stackgan_1.safetensors"
+            stage1 = nn.ModuleDict({"generator": net["generator"].stage1})
+            load_weights(stage1, file, f"Train it: t2i train stackgan_1 --export {file}")
+        return net
+
+    def batches(seed, start):
+        stream = worlds.mixed_batches(WORLDS, "train", size, batch_size, seed, start=start, epochs=None, more=3)
+        return enumerate(stream, start)
+
+    def small_losses(net, numbered):
+        step, batch = numbered
+        text = several_captions(encoder.to(batch.pictures.device), batch)
+        if step >= ahead:
+            yield from losses(net, batch.pictures, text, config, wrongs=4)
+        else:
+            d, mu = net["discriminator"], net["generator"].augment(text)[0]
+            real, wrong = judged_together(d.judge, d.look(batch.pictures), mu.detach(), wrongs=6)
+            yield "discriminator", {"loss": should_be(1.0, real) + should_be(0.0, wrong)}
+
+    def draw(net):
+        generator = copy.deepcopy(net["generator"]).cpu()
+        if stage == 2:
+            return StackGAN(encoder.cpu(), generator, config).draw
+
+        def sketch(captions, seed):
+            z, eps = noise(seed, len(captions), config.z_dim + config.condition_dim).split(
+                [config.z_dim, config.condition_dim], 1
+            )
+            return generator(z, eps, encoder.cpu().encode(captions))["picture"]
+
+        return sketch
+
+    def optimisers(net):
+        trained = {part: [p for p in net[part].parameters() if p.requires_grad] for part in net}
+        return {part: torch.optim.Adam(parameters, 4e-4, (0.5, 0.999)) for part, parameters in trained.items()}
+
+    return Recipe(
+        name=name,
+        build=start,
+        batches=batches,
+        losses=small_losses,
+        optimisers=optimisers,
+        steps=10_000 if stage == 1 else 5_000,
+        schedule=constant,
+        ema=0.999,
+        grad_clip=None,
+        evaluate=lambda net: caption_accuracies(draw(net), WORLDS),
+        sample=lambda net, step: sample_sheet(draw(net), WORLDS, each=16),
+        every=1000,
+        leave_out=("discriminator.",),
+    )

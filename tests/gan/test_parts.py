@@ -1,0 +1,63 @@
+"""What the GANs share: how pairs are judged, and the KL term."""
+
+import pytest
+import torch
+from torch import nn
+
+from t2i_course.gan.parts import Discriminator, judged_together, kl_to_standard_normal, should_be
+
+
+def test_wrong_pairs_are_true_pictures_with_the_captions_of_neighbours():
+    torch.manual_seed(0)
+    seen, text, drawn = torch.randn(4, 3), torch.randn(4, 3), (torch.randn(6, 3), torch.randn(6, 3))
+
+    def judge(seen, text):
+        return (seen * text).sum(1)
+
+    real, wrong, fake = judged_together(judge, seen, text, drawn, wrongs=2)
+    torch.testing.assert_close(real, judge(seen, text))
+    torch.testing.assert_close(wrong, torch.cat([judge(seen.roll(1, 0), text), judge(seen.roll(2, 0), text)]))
+    torch.testing.assert_close(fake, judge(*drawn))
+    (alone,) = judged_together(judge, seen, text, wrongs=0)
+    torch.testing.assert_close(alone, real)
+
+
+def test_batch_norm_gives_away_batches_of_one_kind_but_not_a_mixed_one():
+    """A linear layer and batch norm, the first layers of every published comparison of picture and text.
+
+    Take a judge that adds up one number of the picture and one of the text. In a batch of true pairs the two agree, so
+    their sum varies much; in one of wrong pairs it varies little. Batch norm divides by just that, so a pair's size
+    afterwards tells from which batch it came, whatever the pair itself says.
+    """
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(1, affine=False)
+    seen = torch.randn(512, 1)
+    text = seen.clone()
+    right = norm(seen + text) / (seen + text)  # what batch norm multiplied with
+    wrong = norm(seen.roll(1, 0) + text) / (seen.roll(1, 0) + text)
+    assert wrong.median() > 1.3 * right.median()
+    real, wrong = judged_together(lambda s, t: (norm(s + t) / (s + t)).flatten(), seen, text)
+    assert wrong.median() == pytest.approx(real.median().item(), rel=0.1)
+
+
+@pytest.mark.parametrize(("size", "layers"), [(64, 4), (128, 6), (256, 8)])
+def test_a_discriminator_sees_4x4_features_in_pictures_of_its_size(size, layers):
+    d = Discriminator(size, width=4, text_dim=5)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in d.look) == layers
+    seen = d.look(torch.randn(2, 3, size, size))
+    assert seen.shape == (2, 32, 4, 4)
+    assert d.judge(seen, torch.randn(2, 5)).shape == d.judge_alone(seen).shape == (2,)
+
+
+def test_kl_is_that_of_torch():
+    torch.manual_seed(0)
+    mu, logvar = torch.randn(3, 4), torch.randn(3, 4)
+    ours, standard = torch.distributions.Normal(mu, (logvar / 2).exp()), torch.distributions.Normal(0, 1)
+    expected = torch.distributions.kl_divergence(ours, standard).mean()
+    torch.testing.assert_close(kl_to_standard_normal(mu, logvar), expected)
+    assert kl_to_standard_normal(torch.zeros(2, 2), torch.zeros(2, 2)) == 0
+
+
+def test_should_be():
+    assert should_be(1.0, torch.tensor([0.0])).item() == pytest.approx(0.6931, abs=1e-4)
+    assert should_be(0.0, torch.tensor([-20.0])) < 1e-6 < should_be(1.0, torch.tensor([-20.0]))

@@ -1,0 +1,109 @@
+"""StackGAN: conditioning augmentation, both stages and their losses, drawing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from t2i_course.gan import stackgan
+from t2i_course.gan.parts import judged_together
+from t2i_course.gan.stackgan import VARIANTS, StackGAN, StageI, condition
+from t2i_course.worlds import UnknownWord
+
+TINY = replace(
+    VARIANTS["small"], z_dim=6, condition_dim=5, text_dim=10, generator_width=4, discriminator_width=4, size=128
+)
+
+
+def inputs(stage, n=4):
+    torch.manual_seed(0)
+    return torch.randn(n, 3, 64 if stage == 1 else TINY.size, 64 if stage == 1 else TINY.size), torch.randn(n, 10)
+
+
+def test_conditions_are_drawn_around_mu():
+    mu, logvar = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, 2.0]])
+    torch.manual_seed(0)
+    c = condition(mu, logvar, torch.randn(20_000, 2))
+    torch.testing.assert_close(c.mean(0), mu[0], atol=0.06, rtol=0)
+    torch.testing.assert_close(c.var(0), logvar.exp()[0], atol=0.2, rtol=0)
+    assert torch.equal(condition(mu, logvar, torch.zeros(1, 2)), mu)
+
+
+def test_as_released_the_noise_never_falls_below_one():
+    mu, logvar = StageI(TINY).augment(inputs(1)[1])
+    assert mu.min() >= 0
+    assert logvar.min() >= 0
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_losses_reach_all_that_is_trained_and_nothing_else(stage):
+    net, (real, text) = stackgan.build(TINY, stage).train(), inputs(stage)
+    steps = stackgan.losses(net, real, text, TINY)
+    frozen = net["generator"].stage1 if stage == 2 else None
+    before = {k: t.clone() for k, t in frozen.state_dict().items()} if frozen else {}
+    for part in ("discriminator", "generator"):
+        net.zero_grad()
+        name, terms = next(steps)
+        assert name == part
+        terms["loss"].backward()
+        for other in net:
+            for k, p in net[other].named_parameters():
+                trained = other == part and not k.startswith("stage1.")
+                assert (p.grad is not None) == trained, f"{other}.{k}"
+        assert set(terms) >= ({"loss"} if part == "discriminator" else {"loss", "caption", "kl"})
+    assert ("alone" in terms) == (stage == 2)
+    assert next(steps, None) is None
+    for k, t in before.items():  # nor did its batch norm learn anything
+        assert torch.equal(frozen.state_dict()[k], t)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_discriminator_loss_is_that_of_the_release(stage):
+    d, (real, text) = stackgan.build(TINY, stage)["discriminator"], inputs(stage)
+    seen, drawn, mu = d.look(real), d.look(real.flip(0)), text[:, :5]
+    true, wrong, fake = judged_together(d.judge, seen, mu, (drawn, mu))
+
+    def cost(logits, answer):
+        return (F.softplus(-logits) if answer else F.softplus(logits)).mean()
+
+    expected = cost(true, 1) + 0.5 * (cost(wrong, 0) + cost(fake, 0))
+    if stage == 2:
+        alone = cost(d.judge_alone(seen), 1), cost(d.judge_alone(drawn), 0)
+        expected = (cost(true, 1) + alone[0]) / 2 + (cost(wrong, 0) + cost(fake, 0) + alone[1]) / 3
+    torch.testing.assert_close(stackgan.discriminator_loss(d, seen, drawn, mu), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 2])
+def test_one_training_step_at_full_size(stage):
+    config = VARIANTS["full"]
+    net, size = stackgan.build(config, stage).train(), 64 if stage == 1 else 256
+    optimisers = {k: torch.optim.Adam([p for p in m.parameters() if p.requires_grad], 2e-4) for k, m in net.items()}
+    for name, terms in stackgan.losses(net, torch.randn(2, 3, size, size), torch.randn(2, 1024), config):
+        optimisers[name].zero_grad()
+        terms["loss"].backward()
+        optimisers[name].step()
+        assert all(torch.isfinite(value) for value in terms.values())
+
+
+def test_the_shipped_model_draws_a_sketch_and_then_a_picture():
+    system = StackGAN.load()
+    captions = ["this small bird has a red breast", "a flower with five white petals"]
+    sketch, picture = system.frames(captions, seed=3)
+    assert sketch.shape == picture.shape == (2, 3, 128, 128)
+    assert torch.equal(sketch[:, :, ::2, ::2], system.explain(captions, seed=3)["sketch"])
+    torch.testing.assert_close(system.draw(captions[:1], seed=3), picture[:1], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(system.draw(captions, seed=4), picture, atol=0.1)
+    with pytest.raises(UnknownWord, match="'elephant'"):
+        system.draw(["an elephant"])
+    with pytest.raises(ValueError, match="no variant"):
+        StackGAN.load("huge")
+
+
+@pytest.mark.parametrize("name", ["stackgan", "stackgan_1"])
+def test_what_was_measured_is_recorded(name):
+    record = json.loads((Path(__file__).parents[2] / "data" / "weights" / f"{name}.json").read_text())
+    assert {"flowers", "birds", "flowers.diversity", "birds.diversity"} <= record["metrics"].keys()
