@@ -30,7 +30,7 @@ class System:
     chapter: str
     anatomy: Anatomy
     module: str | None = None  # "package.module:Class"
-    variants: dict[str, int] = field(default_factory=dict)  # parameters of each variant that can be built
+    variants: dict[str, int] = field(default_factory=dict)  # parameters of what draws, for each variant (GAN: of G)
 
 
 HISTORY: tuple[System, ...] = (
@@ -49,6 +49,8 @@ HISTORY: tuple[System, ...] = (
         "alignDRAW",
         "02",
         Anatomy("VAE", "bi-LSTM", "recurrent attention", "soft attention over words", "MS-COCO"),
+        module="t2i_course.vae.aligndraw:Drawer",
+        variants={"small": 2_112_861, "full": 33_098_147, "mnist": 2_371_746},
     ),
     System(
         2016,
@@ -63,6 +65,8 @@ HISTORY: tuple[System, ...] = (
         "GAN-INT-CLS",
         "04",
         Anatomy("GAN", "char-CNN-RNN", "DCGAN", "concatenation", "Oxford-102, CUB, MS-COCO"),
+        module="t2i_course.gan.gan_cls:GANCLS",
+        variants={"small": 1_910_499, "full": 18_909_699, "full_coco": 41_107_551},
     ),
     System(
         2016,
@@ -70,6 +74,8 @@ HISTORY: tuple[System, ...] = (
         "StackGAN",
         "05",
         Anatomy("GAN", "char-CNN-RNN", "two stacked CNNs", "conditioning augmentation", "CUB, Oxford-102, MS-COCO"),
+        module="t2i_course.gan.stackgan:StackGAN",
+        variants={"small": 3_208_384, "full": 57_151_312},
     ),
     System(
         2017,
@@ -84,6 +90,8 @@ HISTORY: tuple[System, ...] = (
         "AttnGAN",
         "06",
         Anatomy("GAN", "bi-LSTM", "three-stage CNN", "attention over words", "CUB, MS-COCO"),
+        module="t2i_course.gan.attngan:AttnGAN",
+        variants={"small": 2_530_736, "bird": 7_084_592, "coco": 13_811_456},
     ),
     System(
         2020,

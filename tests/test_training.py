@@ -507,6 +507,31 @@ def test_export_writes_half_precision_weights_and_a_record(whole_run, tmp_path):
         export(tmp_path, tmp_path / "x.safetensors")
 
 
+def test_what_drawing_does_not_need_is_left_out_of_an_export(tmp_path):
+    train(small_recipe(steps=2, leave_out=("1.", "5.")), tmp_path / "run")
+    record = export(tmp_path / "run", tmp_path / "part.safetensors")
+    kept = load_file(tmp_path / "part.safetensors")
+    assert set(kept) == {"0.weight", "0.bias"}
+    assert record["parameters"] == sum(t.numel() for t in kept.values())
+
+
+def test_a_batch_may_carry_numbers_beside_a_dataclass(tmp_path):
+    from t2i_course.worlds import Batch
+
+    seen = []
+
+    def numbered(seed, start):
+        pictures = torch.zeros(2, 3, 8, 8)
+        return ((step, Batch(pictures, ["a", "b"], [{}, {}], [{}, {}])) for step in range(start, 9))
+
+    def losses(model, batch):
+        seen.append(batch[0])
+        yield "model", {"loss": model(batch[1].pictures).square().mean()}
+
+    train(small_recipe(batches=numbered, losses=losses, steps=3), tmp_path)
+    assert seen == [0, 1, 2]
+
+
 def test_a_resumed_run_may_measure_more_than_before(tmp_path):
     train(small_recipe(), tmp_path, steps=5)
     more = small_recipe(evaluate=lambda model: {"error": 2.0, "bias": 3.0})

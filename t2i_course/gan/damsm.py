@@ -164,17 +164,24 @@ class DAMSM(nn.Module):
 
 def word_attention(words: Tensor, regions: Tensor, mask: Tensor, gamma_1: float) -> Tensor:
     """Where each word looks, alpha (..., T, N): words (..., T, D), regions (..., N, D), mask (..., T) of words."""
-    s = words @ regions.transpose(-1, -2)  # (..., T, N)
+    return _looks(words @ regions.transpose(-1, -2), mask, gamma_1)
+
+
+def _looks(s: Tensor, mask: Tensor, gamma_1: float) -> Tensor:
     s = s.masked_fill(~mask[..., None], FAR).softmax(-2)  # each region asks: which word do I answer?
     return (gamma_1 * s).softmax(-1)  # each word asks: where?
 
 
 def word_scores(words: Tensor, regions: Tensor, mask: Tensor, gamma_1: float, gamma_2: float) -> Tensor:
-    """R for all captions and pictures: words (B, T, D), regions (P, N, D), mask (B, T) -> (B, P)."""
-    words, mask = words[:, None], mask[:, None]  # (B, 1, T, D), (B, 1, T)
-    contexts = word_attention(words, regions, mask, gamma_1) @ regions  # (B, P, T, D)
-    fit = gamma_2 * F.cosine_similarity(contexts, words, dim=-1)  # (B, P, T)
-    return fit.masked_fill(~mask, FAR).logsumexp(-1)
+    """R for all captions and pictures: words (B, T, D), regions (P, N, D), mask (B, T) -> (B, P).
+
+    All words of all captions meet a picture in one product of matrices.
+    """
+    s = (words.flatten(0, 1) @ regions.transpose(1, 2)).unflatten(1, words.shape[:2])  # (P, B, T, N)
+    alpha = _looks(s, mask, gamma_1)
+    contexts = (alpha.flatten(1, 2) @ regions).unflatten(1, words.shape[:2])  # (P, B, T, D)
+    cosine = torch.einsum("pbtd,btd->pbt", contexts, F.normalize(words, dim=-1)) / contexts.norm(dim=-1)
+    return (gamma_2 * cosine).masked_fill(~mask, FAR).logsumexp(-1).T
 
 
 def matching_loss(scores: Tensor, same: Tensor) -> Tensor:

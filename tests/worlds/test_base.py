@@ -205,3 +205,42 @@ def test_workers_draw_what_one_process_draws(own_cache, monkeypatch):
     pictures = cache.cached_pictures(world, "train", 16, 520)  # enough for workers
     for i in (0, 259, 260, 519):
         assert (pictures[i] == world.render(world.spec("train", i), 16)).all()
+
+
+def test_more_captions_of_the_same_pictures_on_request(own_cache):
+    plain = next(WORLD.batches("train", 8, 6, seed=1, n=12))
+    rich = next(WORLD.batches("train", 8, 6, seed=1, n=12, more=3))
+    assert plain.more == []
+    assert rich.captions == plain.captions
+    assert [len(others) for others in rich.more] == [3] * 6
+    for truth, others in zip(rich.truth, rich.more, strict=True):
+        assert all(WORLD.facts(caption).items() <= truth.items() for caption in others)
+    assert len({caption for others in rich.more for caption in others}) > 6
+
+
+def test_fits_says_which_captions_are_true_of_which_pictures(own_cache):
+    batch = next(WORLD.batches("train", 8, 24, n=24))
+    fits = batch.fits()
+    assert fits.diagonal().all()
+    assert not fits.all()
+    for i, facts in enumerate(batch.facts):
+        for j, truth in enumerate(batch.truth):
+            assert fits[i, j] == all(truth[name] == value for name, value in facts.items())
+    assert fits.sum() > 24  # in so small a world some captions fit other pictures, too
+
+
+def test_mixed_batches_share_out_equally_and_continue_where_they_stopped(own_cache):
+    options = {"n": 8, "epochs": None, "more": 1}
+    stream = worlds.mixed_batches(("flowers", "birds"), "train", 16, 4, seed=2, **options)
+    batches = [next(stream) for _ in range(5)]
+    for batch in batches:
+        assert batch.pictures.shape == (4, 3, 16, 16)
+        assert len(batch.more) == 4
+        for world, mine in (("flowers", slice(0, 2)), ("birds", slice(2, 4))):
+            for caption, facts in zip(batch.captions[mine], batch.facts[mine], strict=True):
+                assert worlds.load(world).facts(caption) == facts
+    later = next(worlds.mixed_batches(("flowers", "birds"), "train", 16, 4, seed=2, start=4, **options))
+    assert later.captions == batches[4].captions
+    assert later.pictures.equal(batches[4].pictures)
+    with pytest.raises(ValueError, match="cannot be shared out equally among 2 worlds"):
+        worlds.mixed_batches(("flowers", "birds"), "train", 16, 5)

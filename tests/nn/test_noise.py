@@ -1,0 +1,27 @@
+"""Noise that belongs to a picture, not to a batch."""
+
+import pytest
+import torch
+
+from t2i_course.nn.noise import noise
+
+
+def test_rows_do_not_depend_on_the_batch():
+    assert torch.equal(noise(3, 5, 7)[:2], noise(3, 2, 7))
+    assert not torch.equal(noise(3, 2, 7)[0], noise(3, 2, 7)[1])
+    assert not torch.equal(noise(3, 1, 7), noise(4, 1, 7))
+
+
+def test_it_is_standard_normal_and_leaves_the_global_generator_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    z = noise(0, 400, 50)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert z.mean().abs() < 0.02
+    assert (z.std() - 1).abs() < 0.02
+    assert abs(torch.corrcoef(z[:2])[0, 1]) < 0.4
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ValueError, match="seed=-1"):
+        noise(-1, 1, 2)
