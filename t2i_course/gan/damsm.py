@@ -154,8 +154,9 @@ class DAMSM(nn.Module):
         """Word and sentence losses between pictures (B, 3, H, W) and their captions, as `matching_loss` says."""
         regions, whole = (x.float() for x in self.pictures(pictures))
         c = self.config
-        by_words = c.gamma_3 * word_scores(words.float(), regions, mask, c.gamma_1, c.gamma_2)
-        by_sentence = c.gamma_3 * F.cosine_similarity(sentence.float()[:, None], whole[None], dim=-1)
+        with torch.autocast(pictures.device.type, enabled=False):  # what is multiplied by gamma must be exact
+            by_words = c.gamma_3 * word_scores(words.float(), regions, mask, c.gamma_1, c.gamma_2)
+            by_sentence = c.gamma_3 * F.cosine_similarity(sentence.float()[:, None], whole[None], dim=-1)
         return {"words": matching_loss(by_words, same), "sentences": matching_loss(by_sentence, same)}
 
 

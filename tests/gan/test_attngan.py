@@ -1,0 +1,236 @@
+"""AttnGAN: attention over words, the losses of the release, what learns and what does not, drawing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+from t2i_course import worlds
+from t2i_course.gan import attngan
+from t2i_course.gan.attngan import SIZES, VARIANTS, AttnGAN, Gate, Generator, NextStage
+from t2i_course.gan.damsm import DAMSM, small_config
+from t2i_course.gan.parts import judged_together
+from t2i_course.text.words import vocabulary
+from t2i_course.worlds import UnknownWord
+
+TINY = replace(
+    VARIANTS["bird"], z_dim=6, condition_dim=5, text_dim=16, generator_width=4, discriminator_width=4, residuals=1
+)
+CAPTIONS = ["a red flower", "this bird has a long bill and a white belly", "a flower with five yellow petals"]
+
+
+def some_text(n=3, length=6, dim=16):
+    """Words, sentences and mask; caption 0 has two words, the others all."""
+    torch.manual_seed(1)
+    mask = torch.ones(n, length, dtype=torch.bool)
+    mask[0, 2:] = False
+    return torch.randn(n, length, dim), torch.randn(n, dim), mask
+
+
+def some_noise(config, n=3):
+    torch.manual_seed(2)
+    return torch.randn(n, config.z_dim), torch.randn(n, config.condition_dim)
+
+
+@pytest.fixture(scope="module")
+def damsm():
+    torch.manual_seed(0)
+    return DAMSM(replace(small_config(), dim=TINY.text_dim)).requires_grad_(False).eval()
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 5, 7), (3, 8)])
+@pytest.mark.parametrize("last", [True, False])
+def test_the_gate_is_torchs_glu_and_keeps_the_order_of_channels(shape, last):
+    x = torch.randn(shape)
+    if len(shape) == 4 and last:
+        x = x.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(Gate()(x), F.glu(x, 1))
+    x.requires_grad_()
+    (ours,) = torch.autograd.grad(Gate()(x).square().sum(), x)
+    (theirs,) = torch.autograd.grad(F.glu(x, 1).square().sum(), x)
+    torch.testing.assert_close(ours, theirs)
+    if len(shape) == 4 and last:
+        assert Gate()(x).is_contiguous(memory_format=torch.channels_last)
+        assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_every_place_attends_to_the_words_of_its_own_caption():
+    """Equation 2 of the paper, place by place; and what stands after a caption's last word never matters."""
+    torch.manual_seed(0)
+    stage, h, (words, _, mask) = NextStage(TINY).eval(), torch.randn(3, 4, 8, 8), some_text()
+    seen = {}
+    stage.refine.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
+    out, beta = stage(h, words, mask)
+    assert out.shape == (3, 4, 16, 16)
+    assert beta.shape == (3, 6, 8, 8)
+    e = words @ stage.to_features.weight.T  # e' = U e
+    for b, y, x in ((0, 0, 0), (1, 3, 5), (2, 7, 7)):
+        n = int(mask[b].sum())
+        weights = torch.softmax(torch.stack([h[b, :, y, x] @ e[b, i] for i in range(n)]), 0)
+        torch.testing.assert_close(beta[b, :n, y, x], weights)
+        torch.testing.assert_close(seen["x"][b, 4:, y, x], sum(w * e[b, i] for i, w in enumerate(weights)))
+    assert not beta[0, 2:].any()
+    words[~mask] = 1e3
+    torch.testing.assert_close(stage(h, words, mask)[0], out)
+
+
+def test_stages_double_the_picture_and_can_be_left_out():
+    net = Generator(TINY).eval()
+    inputs = *some_noise(TINY), *some_text()
+    out = net(*inputs)
+    assert [tuple(p.shape[1:]) for p in out["pictures"]] == [(3, s, s) for s in SIZES]
+    assert [tuple(a.shape[1:]) for a in out["attention"]] == [(6, s, s) for s in SIZES[:-1]]
+    assert all(p.abs().max() <= 1 for p in out["pictures"])
+    first = net(*inputs, stages=1)
+    assert first["attention"] == []
+    (picture,) = first["pictures"]
+    torch.testing.assert_close(picture, out["pictures"][0])
+
+
+def test_each_caption_is_drawn_as_if_it_were_alone():
+    net = Generator(TINY).eval()
+    inputs = *some_noise(TINY), *some_text()
+    together = net(*inputs)["pictures"][-1]
+    for b in range(3):
+        alone = net(*(x[b : b + 1] for x in inputs))["pictures"][-1]
+        torch.testing.assert_close(alone, together[b : b + 1], atol=1e-5, rtol=1e-5)
+
+
+def cost(logits, answer):
+    """Cross-entropy from its definition."""
+    p = torch.sigmoid(logits.double())
+    return -(p if answer else 1 - p).log().mean()
+
+
+def test_discriminator_loss_is_that_of_the_release():
+    """(real + real_alone) / 2 + (fake + wrong + fake_alone) / 3, as `discriminator_loss` of the released code adds it up."""
+    torch.manual_seed(0)
+    d, (_, sentences, _) = attngan.build(TINY)["discriminators"][0], some_text()
+    seen, drawn = (d.look(torch.randn(3, 3, 64, 64)) for _ in range(2))
+    real, wrong, fake = judged_together(d.judge, seen, sentences, (drawn, sentences))
+    true = (cost(real, 1) + cost(d.judge_alone(seen), 1)) / 2
+    untrue = (cost(fake, 0) + cost(wrong, 0) + cost(d.judge_alone(drawn), 0)) / 3
+    torch.testing.assert_close(
+        attngan.discriminator_loss(d, seen, drawn, sentences).double(), true + untrue, atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages):
+    torch.manual_seed(0)
+    net, text = attngan.build(TINY).train(), some_text()
+    reals = [torch.randn(3, 3, size, size) for size in SIZES[:stages]]
+    text = (text[0].requires_grad_(), *text[1:])
+    steps = attngan.losses(net, damsm, reals, text, torch.zeros(3, 3, dtype=torch.bool), TINY)
+    name, terms = next(steps)
+    assert name == "discriminators"
+    assert set(terms) == {"loss", *(f"at {size}" for size in SIZES[:stages])}
+    terms["loss"].backward()
+    assert all(p.grad is None for p in net["generator"].parameters())
+    for k, d in enumerate(net["discriminators"]):
+        assert all((p.grad is not None) == (k < stages) for p in d.parameters())
+    net.zero_grad()
+    name, terms = next(steps)
+    assert name == "generator"
+    named = sum(terms[f"at {size}"] for size in SIZES[:stages]) + terms["kl"]
+    named = named + TINY.damsm_weight * (terms["words"] + terms["sentences"])
+    torch.testing.assert_close(terms["loss"], named)
+    terms["loss"].backward()
+    drawn = net["generator"] if stages == 3 else net["generator"].first
+    assert all(p.grad is not None and p.grad.any() for p in drawn.parameters())
+    assert all(p.grad is None for p in (*net["discriminators"].parameters(), *damsm.parameters()))
+    assert next(steps, None) is None
+    assert all(p.requires_grad for p in net["discriminators"].parameters())
+
+
+def test_the_generators_loss_is_that_of_the_release(damsm):
+    """The terms written down once more, from what was drawn with the same noise."""
+    torch.manual_seed(0)
+    config = replace(TINY, stages=1)
+    net, text, same = attngan.build(config).eval(), some_text(), torch.zeros(3, 3, dtype=torch.bool)
+    real = torch.randn(3, 3, 64, 64)
+    torch.manual_seed(5)
+    terms = list(attngan.losses(net, damsm, [real], text, same, config))[1][1]
+    torch.manual_seed(5)
+    noise = torch.randn(3, config.z_dim), torch.randn(3, config.condition_dim)
+    out, (d,) = net["generator"](*noise, *text), net["discriminators"]
+    seen = d.look(out["pictures"][0])
+    expected = cost(d.judge(seen, text[1]), 1) + cost(d.judge_alone(seen), 1)
+    found = damsm.losses(out["pictures"][0], *text, same)
+    expected = expected + config.damsm_weight * (found["words"] + found["sentences"])
+    kl = 0.5 * (out["mu"] ** 2 + out["logvar"].exp() - 1 - out["logvar"]).mean()
+    torch.testing.assert_close(terms["loss"].double(), expected + kl, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["bird", "coco"])
+def test_one_training_step_at_full_size(variant):
+    """With the world's CNN as eyes: those of Inception are tested with the DAMSM."""
+    config = VARIANTS[variant]
+    torch.manual_seed(0)
+    net = attngan.build(config).train()
+    damsm = DAMSM(replace(small_config(), dim=config.text_dim)).requires_grad_(False).eval()
+    optimisers = {part: torch.optim.SGD(net[part].parameters(), 1e-3) for part in net}
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    reals, text = [torch.randn(2, 3, size, size) for size in SIZES], some_text(2, 6, config.text_dim)
+    for name, terms in attngan.losses(net, damsm, reals, text, torch.zeros(2, 2, dtype=torch.bool), config):
+        optimisers[name].zero_grad()
+        terms["loss"].backward()
+        optimisers[name].step()
+        assert torch.isfinite(terms["loss"])
+    assert all(not torch.equal(p, before[name]) for name, p in net.named_parameters() if p.grad is None or p.grad.any())
+
+
+def test_the_shipped_model_draws_its_captions_alone_as_in_a_batch():
+    system = AttnGAN.load()
+    both = system.draw(CAPTIONS[:2], seed=3)
+    size = SIZES[system.config.stages - 1]
+    assert both.shape == (2, 3, size, size)
+    torch.testing.assert_close(system.draw(CAPTIONS[:1], seed=3), both[:1], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(system.draw(CAPTIONS[:2], seed=4), both, atol=0.1)
+    *_, last = frames = list(system.frames(CAPTIONS[:2], seed=3))
+    assert torch.equal(last, both)
+    assert all(frame.shape == both.shape for frame in frames)
+    seen = system.explain(CAPTIONS[:2], seed=3)
+    assert seen["words"][0] == ["a", "red", "flower"]
+    torch.testing.assert_close(seen["attention"][0].sum(1), torch.ones(2, 64, 64))
+    assert not seen["attention"][0][0, 3:].any()
+
+
+def test_the_shipped_model_draws_more_of_its_captions_than_chance():
+    """Chance: the same pictures, dealt to other captions."""
+    from t2i_course.judge import caption_accuracy
+
+    system = AttnGAN.load()
+    for name in ("flowers", "birds"):
+        world = worlds.load(name)
+        captions = [world.caption("test", i)[0] for i in range(48)]
+        pictures = system.draw(captions)
+        right = caption_accuracy(pictures, captions, world).accuracy
+        assert right > 0.15 + caption_accuracy(pictures.roll(1, 0), captions, world).accuracy
+
+
+def test_what_was_measured_is_recorded():
+    record = json.loads((Path(__file__).parents[2] / "data" / "weights" / "attngan.json").read_text())
+    assert {"flowers", "birds"} <= record["metrics"].keys()
+
+
+def test_clear_errors(tmp_path):
+    with pytest.raises(ValueError, match="no variant 'huge'"):
+        AttnGAN.load("huge")
+    save_file({"generator.x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors holds the weights of another network"):
+        AttnGAN.load("small", tmp_path / "other.safetensors")
+    config = replace(VARIANTS["small"], text_dim=16, generator_width=4)
+    damsm = DAMSM(replace(small_config(), dim=16))
+    system = AttnGAN(damsm.text, vocabulary("flowers", "birds"), Generator(config), config)
+    with pytest.raises(UnknownWord, match="'elephant'"):
+        system.draw(["an elephant"])
+    with pytest.raises(ValueError, match="brackets"):
+        system.draw("a red flower")
+    with pytest.raises(ValueError, match="seed=-1"):
+        system.draw(CAPTIONS, seed=-1)
