@@ -1,0 +1,390 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   t2i:
+#     chapter: "04"
+#     title: GAN-INT-CLS
+#     year: 2016
+#     system: GAN-INT-CLS
+#     promise: train a generator against a discriminator that reads, say what matching-aware and interpolation change, and find out how batch norm can give an answer away
+#     needs: two CPU cores, no network
+#     minutes: 90
+# ---
+
+# %% [markdown]
+# # 04 · GAN-INT-CLS: a critic that reads
+#
+# **After this chapter you will be able to**
+# * write the game between a generator and a discriminator, and train it without losing it,
+# * teach a discriminator to *read*: why it must see wrong captions, and how batch norm can spoil that,
+# * turn captions into vectors by asking only which pictures they fit, and
+# * measure what the first text-to-image GAN draws, how faithfully, and how diversely.
+#
+# *Walks through the lecture's first GAN. It needs no GPU and no network; the README says how long it runs.*
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import nn
+
+from t2i_course import show, timeline, worlds
+from t2i_course.gan import gan_cls, parts
+from t2i_course.judge import caption_accuracy, ceiling
+from t2i_course.paths import DATA
+from t2i_course.text import char_cnn_rnn
+
+system = timeline.load("gan_cls")
+CAPTIONS = [
+    "this flower is against a dark sky and has purple petals",
+    "a flower in the grass with white petals",
+    "a small bird that is swimming",
+    "this big blue bird is flying",
+]
+show.pictures(
+    torch.cat([system.draw(CAPTIONS, seed) for seed in (0, 1)]),
+    CAPTIONS * 2,
+    columns=4,
+    inches=2.2,
+    alt="Four captions, each drawn twice from different noise by the small GAN-INT-CLS at 64x64.",
+)
+
+# %% [markdown]
+# ## The story
+#
+# 2014: Ian Goodfellow and colleagues let two networks play against each other. A **generator** $G$ draws from noise
+# $z$; a **discriminator** $D$ says whether a picture is true or drawn; each learns from the other's mistakes:
+#
+# $$ \min_G \max_D \; \mathbb{E}_{x}\left[\log D(x)\right] + \mathbb{E}_{z}\left[\log(1 - D(G(z)))\right] $$
+#
+# No pixel is ever compared with another, and so nothing asks for the average: the pictures are *sharp*. 2015: DCGAN
+# finds convolutional networks that survive the game. 2016: Scott Reed, Zeynep Akata, Xinchen Yan, Lajanugen Logeswaran,
+# Bernt Schiele and Honglak Lee give both players the caption, *"Generative Adversarial Text to Image Synthesis"*.
+#
+# ## The game where you can see all of it
+#
+# Pictures are points in the plane here. A "caption" is one of eight directions $t$; a true point lies near that
+# direction's place on a ring. Both players are two small layers, but the losses are the library's own:
+
+# %%
+show.source(gan_cls.discriminator_loss, gan_cls.losses)
+
+
+# %%
+class ToyGenerator(nn.Module):
+    """Noise (B, 4) and directions (B, 2) -> points (B, 2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
+
+    def forward(self, z, text):
+        return self.net(torch.cat([z, text], 1))
+
+
+class ToyDiscriminator(nn.Module):
+    """Points and directions -> logits (B,)."""
+
+    def __init__(self):
+        super().__init__()
+        self.look = nn.Sequential(nn.Linear(2, 64), nn.LeakyReLU(0.2))
+        self.compare = nn.Sequential(nn.Linear(66, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1))
+
+    def judge(self, seen, text):
+        return self.compare(torch.cat([seen, text], 1)).flatten()
+
+
+def directions(numbers):
+    """Numbers (B,) of eight directions -> unit vectors (B, 2)."""
+    angle = numbers * (2 * torch.pi / 8)
+    return torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def play_the_game(matching_aware: bool, interpolate: bool, steps: int = 1200) -> tuple[nn.ModuleDict, list]:
+    """Train the toy from one seed; returns it and the points drawn along the way."""
+    torch.manual_seed(0)
+    net = nn.ModuleDict({"generator": ToyGenerator(), "discriminator": ToyDiscriminator()})
+    optimisers = {name: torch.optim.Adam(net[name].parameters(), 2e-3, (0.5, 0.999)) for name in net}
+    config, history = gan_cls.Config(z_dim=4), []
+    for step in range(steps):
+        text = directions(torch.randint(8, (64,)))
+        real = 2 * text + 0.15 * torch.randn(64, 2)
+        for name, terms in gan_cls.losses(net, real, text, config, matching_aware, interpolate):
+            optimisers[name].zero_grad()
+            terms["loss"].backward()
+            optimisers[name].step()
+        if (step + 1) % 60 == 0:
+            with torch.no_grad():
+                asked = directions(torch.arange(8).repeat_interleave(25))
+                history.append(net["generator"](torch.randn(200, 4, generator=torch.Generator().manual_seed(1)), asked))
+    return net, history
+
+
+VARIANTS = {"GAN": (False, False), "GAN-CLS": (True, False), "GAN-INT": (False, True), "GAN-INT-CLS": (True, True)}
+games = {name: play_the_game(*options) for name, options in VARIANTS.items()}
+
+
+# %%
+def plane(points: torch.Tensor, title: str, axis) -> None:
+    """Points (200, 2), 25 for each of eight directions, each direction in its colour; crosses: where they belong."""
+    colours = np.repeat(plt.cm.hsv(np.arange(8) / 8), 25, axis=0)
+    axis.scatter(*points.T, c=colours, s=6)
+    axis.scatter(*(2 * directions(torch.arange(8))).T, c=plt.cm.hsv(np.arange(8) / 8), marker="+", s=120)
+    axis.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal")
+    axis.set_title(title, fontsize=10)
+    axis.axis("off")
+
+
+def right(points: torch.Tensor) -> float:
+    """Share of points that lie nearest to the place of their own direction."""
+    nearest = torch.cdist(points, 2 * directions(torch.arange(8))).argmin(1)
+    return (nearest == torch.arange(8).repeat_interleave(25)).float().mean().item()
+
+
+def frame(k: int) -> np.ndarray:
+    """All four games after 60 (k + 1) steps."""
+    fig, axes = plt.subplots(1, 4, figsize=(10, 2.7))
+    for axis, (name, (_, history)) in zip(axes, games.items(), strict=True):
+        plane(history[k], f"{name}: {right(history[k]):.0%} right", axis)
+    fig.tight_layout()
+    fig.canvas.draw()
+    picture = np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()
+    plt.close(fig)
+    return picture
+
+
+show.film(
+    np.stack([frame(k) for k in range(20)]),
+    alt="A film of four games on a ring of eight colours: points wander and settle near the crosses of their colour.",
+)
+
+# %% [markdown]
+# Watch how the points chase each other before they settle: this is no descent into a valley, but two players who both
+# move. From one seed you cannot say which variant is best (try others); what the two additions are for becomes clear
+# when captions are harder than eight directions:
+#
+# * **CLS, matching-aware.** $D$ also sees true pictures with *wrong* captions, as a third kind of pair. Otherwise it can
+#   win for long by looking at the picture alone, and $G$ learns to draw well, but not what was asked.
+# * **INT, interpolation.** Halfway between two captions lies a caption that nobody wrote; $G$ has to satisfy $D$ there,
+#   too. So the few captions of a data set become a continuum.
+#
+# ## Letters to vectors
+#
+# What $t$ should say was settled before the GAN was trained: **char-CNN-RNN** (Reed et al., CVPR 2016) reads a caption
+# letter by letter, and is trained for nothing but saying which captions fit which pictures:
+
+# %%
+show.source(char_cnn_rnn.joint_embedding_loss)
+
+# %%
+flowers = worlds.load("flowers")
+asked = [flowers.caption("test", i) for i in range(600)]
+colours = {
+    "red": "#d33",
+    "orange": "#f80",
+    "yellow": "#dc0",
+    "pink": "#f8b",
+    "purple": "#83b",
+    "blue": "#36d",
+    "white": "#bbb",
+}
+told = [(caption, facts["color"]) for caption, facts in asked if "color" in facts]
+embedded = system.embed([caption for caption, _ in told])
+u, s, _ = torch.pca_lowrank(embedded, 2)
+fig, axis = plt.subplots(figsize=(5.5, 4))
+axis.scatter(*(u * s).T, c=[colours[color] for _, color in told], s=14)
+axis.axis("off")
+show.figure(
+    fig, alt="Captions as points in the plane of largest variance, coloured by the petal colour that they name."
+)
+
+# %%
+query = "a flower with crimson petals in the meadow"
+similar = torch.cosine_similarity(system.embed([query]), system.embed([caption for caption, _ in asked]))
+show.table([{"nearest captions": asked[i][0], "cosine": similar[i].item()} for i in similar.topk(4).indices.tolist()])
+
+# %% [markdown]
+# ## What the discriminator thinks
+#
+# The shipped $D$ on true pictures with their captions, true pictures with another's, and drawn ones. The further apart the
+# first two, the better it reads.
+
+# %%
+batch = next(worlds.mixed_batches(char_cnn_rnn.WORLDS, "test", 64, 400, n=200))
+text = system.embed(batch.captions)
+drawn = system.draw(batch.captions)
+with torch.no_grad():
+    verdicts = {
+        "true picture, its caption": system.discriminator(batch.pictures, text),
+        "true picture, another's": system.discriminator(batch.pictures.roll(1, 0), text),
+        "drawn picture": system.discriminator(drawn, text),
+    }
+fig, axis = plt.subplots(figsize=(8, 2.6))
+for name, logits in verdicts.items():
+    axis.hist(logits.numpy(), bins=40, histtype="step", label=name, linewidth=2)
+axis.set_xlabel("logit of D")
+axis.legend(frameon=False, fontsize=8)
+show.figure(fig, alt="Histograms of the discriminator's logits for true pairs, wrong pairs and drawn pictures.")
+apart = (verdicts["true picture, its caption"] > verdicts["true picture, another's"]).float().mean().item()
+print(f"own caption above another's: {apart:.0%} of the pictures")
+
+# %% [markdown]
+# ## How batch norm gave the answer away
+#
+# When we first trained this model, $D$ told right captions from wrong ones *without a single mistake*, and the
+# generator learned nothing of what was asked. The released code judges true, wrong and drawn pairs in three batches. In a batch of true pairs,
+# pictures and captions have something in common, a *covariance*; a batch of wrong pairs has none; and batch norm divides
+# by what the whole batch varies. So $D$ could tell the batches apart, and did not have to read a single caption. Here is the effect
+# in one line each, a "picture" number plus a "caption" number, normalised:
+
+# %% tags=["nbval-check-output"]
+torch.manual_seed(0)
+picture = torch.randn(1000, 1)
+caption = picture.clone()  # in true pairs, both say the same
+norm = nn.BatchNorm1d(1, affine=False)
+for name, pairs in {"true": picture + caption, "wrong": picture.roll(1, 0) + caption}.items():
+    print(f"a batch of {name:5} pairs is multiplied by {(norm(pairs) / pairs).median():.2f}")
+
+# %% [markdown]
+# The cure is to judge all kinds of pairs as *one* batch, and it changes nothing in the networks:
+
+# %%
+show.source(parts.judged_together)
+
+# %% [markdown]
+# ## Between captions, and between noises
+#
+# Upper row: from one caption to another with the same noise. Lower row: one caption, from one noise to another.
+
+# %%
+from t2i_course.nn.noise import noise
+
+ends = system.embed(["a flower with red petals in the grass", "a flower with blue petals at night"])
+z = noise(0, 2, system.config.z_dim)
+way = torch.linspace(0, 1, 7)[:, None]
+with torch.no_grad():
+    between_captions = system.generator(z[:1].expand(7, -1), (1 - way) * ends[:1] + way * ends[1:])
+    between_noises = system.generator((1 - way) * z[:1] + way * z[1:], ends[:1].expand(7, -1))
+show.pictures(
+    torch.cat([between_captions, between_noises]),
+    columns=7,
+    inches=1.4,
+    alt="Two rows of seven flowers: in the upper one the caption changes gradually, in the lower one the noise.",
+)
+
+# %% [markdown]
+# ## Play
+#
+# Type a caption about a flower or a bird. A word that the model never read is refused, and its neighbours are named.
+
+# %%
+from t2i_course.show.files import grid
+from t2i_course.worlds.base import to_uint8
+
+
+def draw_four(caption: str, seed: int) -> np.ndarray:
+    """Four pictures of one caption."""
+    return grid(to_uint8(system.draw([caption] * 4, seed)).repeat(2, 1).repeat(2, 2), columns=4)
+
+
+show.play(
+    draw_four,
+    caption="a bird with a yellow belly that is on a branch",
+    seed=(0, 20, 1, 0),
+    alt="Four pictures that the small GAN-INT-CLS drew for the caption in the text field.",
+)
+
+# %% [markdown]
+# ## What does the judge say?
+#
+# Facts found in the pictures, beside the systems before, and **diversity**: how unlike each other the pictures of one
+# caption are, as a share of how unlike true pictures of other captions are (a collapsed generator would have 0).
+
+# %%
+N = 64
+before = {"picture layout (2007)": timeline.load("picture_layout"), "alignDRAW (2015)": timeline.load("aligndraw")}
+rows = []
+for name in char_cnn_rnn.WORLDS:
+    world = worlds.load(name)
+    for split in ("test", "novel"):
+        captions = [world.caption(split, i)[0] for i in range(N)]
+        row = {"world": name, "split": split}
+        for title, other in before.items():
+            options = {"size": 64} if title.startswith("picture") else {}
+            row[title] = caption_accuracy(other.draw(captions, **options), captions, world).accuracy
+        row["GAN-INT-CLS (2016)"] = caption_accuracy(system.draw(captions), captions, world).accuracy
+        rows.append(row | {"ceiling": ceiling(world, split, N).accuracy})
+show.table(rows, digits=2)
+record = json.loads((DATA / "weights" / "gan_cls.json").read_text())
+print(f"trained for {record['steps']:,} steps; diversity on the split val:")
+print({world: round(record["metrics"][f"{world}.diversity"], 2) for world in char_cnn_rnn.WORLDS})
+
+# %% [markdown]
+# **Notice** that sharp is not the same as right. What fills the picture (the ground, the sky) is obeyed first; what covers few
+# pixels (the colour of a centre, the shape of a bill) reaches the generator only through one number that $D$ says about the whole picture.
+#
+# ## At full size
+
+# %% tags=["nbval-check-output"]
+for variant in ("full", "full_coco", "small"):
+    with torch.device("meta"):  # shapes without memory
+        net = gan_cls.build(gan_cls.VARIANTS[variant])
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in net.items()}
+    print(f"{variant:10} generator {counts['generator']:>10,}   discriminator {counts['discriminator']:>10,}")
+
+# %% [markdown]
+# ## Exercise: the wrong half
+#
+# Write the discriminator's loss of the matching-aware GAN from three tensors of logits `(B,)`: for true pairs, for
+# true pictures with wrong captions, and for drawn pictures. The last two share the weight of the first. *(Ten minutes. Hint:
+# $-\log \sigma(l)$ is `softplus(-l)`.)*
+
+
+# %%
+def matching_aware_loss(real, wrong, fake):
+    """L_D, one number."""
+    # your code here
+    return torch.tensor(float("nan"))
+
+
+# %%
+def check(answer) -> str:
+    """What is right, or what is wrong with it."""
+    real, wrong, fake = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
+    for name, logits in (
+        ("all logits zero", (0 * real, 0 * wrong, 0 * fake)),
+        ("a sure discriminator", (real + 20, wrong - 20, fake - 20)),
+        ("any logits", (real, wrong, fake)),
+        ("large logits", (50 * real, 50 * wrong, 50 * fake)),
+    ):
+        right = gan_cls.discriminator_loss(*logits)
+        if not torch.allclose(answer(*logits), right, atol=1e-4):
+            return f"not yet: {name}: {answer(*logits).item():.4f} should be {right.item():.4f}"
+    return "right"
+
+
+print(check(matching_aware_loss))
+
+# %% [markdown]
+# **Solution** (folded: click the dots, or the bar, to open it)
+
+
+# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+def matching_aware_solution(real, wrong, fake):
+    """L_D, one number."""
+    softplus = nn.functional.softplus
+    return softplus(-real).mean() + 0.5 * (softplus(wrong).mean() + softplus(fake).mean())
+
+
+print(check(matching_aware_solution))
+
+# %% [markdown]
+# ## What came next
+#
+# 64×64 pixels hold no eye and no feather. The next systems draw in stages: StackGAN (chapter 05) sketches first and
+# paints then, and AttnGAN (chapter 06) lets each place of the painting look up its words again.
