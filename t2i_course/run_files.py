@@ -181,9 +181,9 @@ def _commit() -> str | None:
 def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict | None = None) -> dict:
     """Write the run's weights to `path` (safetensors) and beside it a JSON record of how they were made.
 
-    The moving average is taken if there is one, without what the recipe leaves out. `record` adds to the entries that are written anyway: recipe, seed,
-    steps, seconds, parameters, hardware, commit, versions, date, the metrics measured at that step if any, and the
-    recipe's own. Returns it all.
+    The moving average is taken if there is one, without what the recipe leaves out. `record` adds to the entries that
+    are written anyway: recipe, seed, steps, seconds, parameters, hardware, commit, versions, date, the metrics measured
+    at that step if any, and the recipe's own. Returns it all.
     """
     folder, path = Path(folder), Path(path)
     found = checkpoints(folder)

@@ -75,7 +75,7 @@ HISTORY: tuple[System, ...] = (
         "05",
         Anatomy("GAN", "char-CNN-RNN", "two stacked CNNs", "conditioning augmentation", "CUB, Oxford-102, MS-COCO"),
         module="t2i_course.gan.stackgan:StackGAN",
-        variants={"small": 3_208_384, "full": 57_151_312},
+        variants={"full": 57_151_312},
     ),
     System(
         2017,
@@ -91,7 +91,7 @@ HISTORY: tuple[System, ...] = (
         "06",
         Anatomy("GAN", "bi-LSTM", "three-stage CNN", "attention over words", "CUB, MS-COCO"),
         module="t2i_course.gan.attngan:AttnGAN",
-        variants={"small": 2_530_736, "bird": 7_084_592, "coco": 13_811_456},
+        variants={"bird": 7_084_592, "coco": 13_811_456},
     ),
     System(
         2020,

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from t2i_course import timeline
 from t2i_course.paths import DATA
@@ -28,6 +29,23 @@ def test_parameters_of_the_2007_system():
         chain = json.loads((DATA / "layout" / f"{name}.json").read_text())
         count += sum(map(len, chain["weights"].values())) + sum(map(len, chain["transitions"]))
     assert timeline.find("picture_layout").variants == {"full": count}
+
+
+def test_parameters_of_the_systems_of_2015_to_2018():
+    """Those of what draws: of a GAN, its generator."""
+    from t2i_course.gan import attngan, gan_cls, stackgan
+    from t2i_course.vae import aligndraw
+
+    builders = {
+        "aligndraw": (aligndraw.AlignDRAW, {"small": aligndraw.small_config(), **aligndraw.VARIANTS}),
+        "gan_cls": (gan_cls.Generator, gan_cls.VARIANTS),
+        "stackgan": (stackgan.StageII, stackgan.VARIANTS),
+        "attngan": (attngan.Generator, attngan.VARIANTS),
+    }
+    for name, (build, configs) in builders.items():
+        for variant, parameters in timeline.find(name).variants.items():
+            with torch.device("meta"):
+                assert sum(p.numel() for p in build(configs[variant]).parameters()) == parameters, (name, variant)
 
 
 def test_asking_for_what_is_not_there():

@@ -29,6 +29,8 @@ class Discriminator(nn.Module):
             layers += block(dim_in, dim, 4, 2)
         for dim in reversed(widths[4:]):  # and then back to 8C channels
             layers += block(dim, dim // 2, 3, 1)
+        if len(widths) < 4:  # or, of smaller pictures than the published ones, up to them
+            layers += block(widths[-1], 8 * c, 3, 1)
         self.look = nn.Sequential(*layers)
         self.compare = nn.Sequential(*block(8 * c + text_dim, 8 * c, 3, 1), nn.Conv2d(8 * c, 1, 4))
         self.alone = nn.Conv2d(8 * c, 1, 4) if alone else None

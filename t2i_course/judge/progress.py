@@ -1,4 +1,4 @@
-"""Looks at a model in training: how much of its captions it draws, how unlike its pictures are, and what they look like."""
+"""Looks at a model in training: how much of its captions it draws, how diverse its pictures are, and samples."""
 
 from __future__ import annotations
 

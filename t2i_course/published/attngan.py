@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from t2i_course.gan import damsm
-from t2i_course.gan.attngan import SIZES, VARIANTS, AttnGAN, Generator
+from t2i_course.gan.attngan import VARIANTS, AttnGAN, Generator
 from t2i_course.gan.damsm import PictureEncoder
 from t2i_course.gan.parts import Discriminator
 from t2i_course.text import word_rnn
@@ -24,9 +24,9 @@ FILES = {  # in the folder that `load` takes
     "words": "words.txt",
 }
 REMEDY = (
-    "For a published AttnGAN give a folder with generator.pth (released as bird_AttnGAN2.pth or coco_AttnGAN2.pth), "
-    "text_encoder.pth (text_encoder599.pth or text_encoder100.pth), and words.txt: the words of captions.pickle, one in "
-    "each line in the order of their numbers (line 1 is number 0, <end>). A pickle can run code, so it is not read here."
+    "For a published AttnGAN give a folder with generator.pth (released as bird_AttnGAN2.pth, coco_AttnGAN2.pth), "
+    "text_encoder.pth (text_encoder599.pth or text_encoder100.pth), and words.txt: the words of captions.pickle, one "
+    "in a line in the order of their numbers (line 1 is number 0, <end>). A pickle can run code: it is not read here."
 )
 
 GENERATOR = {  # beginnings of their names -> ours
@@ -94,7 +94,7 @@ def load_generator(file: str | Path, config=VARIANTS["bird"]) -> Generator:
 
 def load_discriminator(file: str | Path, stage: int, config=VARIANTS["bird"]) -> Discriminator:
     """The published discriminator of stage 0, 1 or 2, frozen."""
-    size, width = SIZES[stage], config.discriminator_width
+    size, width = config.sizes[stage], config.discriminator_width
     return _load(lambda: Discriminator(size, width, config.text_dim), file, convert_discriminator)
 
 

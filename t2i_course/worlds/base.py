@@ -162,8 +162,9 @@ class World(ABC):
     ) -> Iterator[Batch]:
         """Batches of the first `n` pictures of a split, from a cache that is rendered once.
 
-        `more` captions of each picture come along besides its own. `epochs=None` never ends (and then every batch is full). Each epoch has its own order and its own captions,
-        both given by `seed` alone, so `start=k` continues exactly where a run stopped after `k` batches.
+        `epochs=None` never ends (and then every batch is full). Each epoch has its own order and its own captions, both
+        given by `seed` alone, so `start=k` continues exactly where a run stopped after `k` batches. With `more=k`, k other
+        captions of each picture come along in `Batch.more`.
         """
         if split not in SPLITS:
             raise ValueError(f"There is no split {split!r}. The splits are: {', '.join(SPLITS)}.")

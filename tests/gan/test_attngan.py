@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from t2i_course import worlds
 from t2i_course.gan import attngan
-from t2i_course.gan.attngan import SIZES, VARIANTS, AttnGAN, Gate, Generator, NextStage
+from t2i_course.gan.attngan import VARIANTS, AttnGAN, Gate, Generator, NextStage
 from t2i_course.gan.damsm import DAMSM, small_config
 from t2i_course.gan.parts import judged_together
 from t2i_course.text.words import vocabulary
@@ -82,8 +82,8 @@ def test_stages_double_the_picture_and_can_be_left_out():
     net = Generator(TINY).eval()
     inputs = *some_noise(TINY), *some_text()
     out = net(*inputs)
-    assert [tuple(p.shape[1:]) for p in out["pictures"]] == [(3, s, s) for s in SIZES]
-    assert [tuple(a.shape[1:]) for a in out["attention"]] == [(6, s, s) for s in SIZES[:-1]]
+    assert [tuple(p.shape[1:]) for p in out["pictures"]] == [(3, s, s) for s in TINY.sizes]
+    assert [tuple(a.shape[1:]) for a in out["attention"]] == [(6, s, s) for s in TINY.sizes[:-1]]
     assert all(p.abs().max() <= 1 for p in out["pictures"])
     first = net(*inputs, stages=1)
     assert first["attention"] == []
@@ -107,7 +107,7 @@ def cost(logits, answer):
 
 
 def test_discriminator_loss_is_that_of_the_release():
-    """(real + real_alone) / 2 + (fake + wrong + fake_alone) / 3, as `discriminator_loss` of the released code adds it up."""
+    """(real + real_alone) / 2 + (fake + wrong + fake_alone) / 3, as the released code adds it up."""
     torch.manual_seed(0)
     d, (_, sentences, _) = attngan.build(TINY)["discriminators"][0], some_text()
     seen, drawn = (d.look(torch.randn(3, 3, 64, 64)) for _ in range(2))
@@ -123,12 +123,12 @@ def test_discriminator_loss_is_that_of_the_release():
 def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages):
     torch.manual_seed(0)
     net, text = attngan.build(TINY).train(), some_text()
-    reals = [torch.randn(3, 3, size, size) for size in SIZES[:stages]]
+    reals = [torch.randn(3, 3, size, size) for size in TINY.sizes[:stages]]
     text = (text[0].requires_grad_(), *text[1:])
     steps = attngan.losses(net, damsm, reals, text, torch.zeros(3, 3, dtype=torch.bool), TINY)
     name, terms = next(steps)
     assert name == "discriminators"
-    assert set(terms) == {"loss", *(f"at {size}" for size in SIZES[:stages])}
+    assert set(terms) == {"loss", *(f"at {size}" for size in TINY.sizes[:stages])}
     terms["loss"].backward()
     assert all(p.grad is None for p in net["generator"].parameters())
     for k, d in enumerate(net["discriminators"]):
@@ -136,7 +136,7 @@ def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages):
     net.zero_grad()
     name, terms = next(steps)
     assert name == "generator"
-    named = sum(terms[f"at {size}"] for size in SIZES[:stages]) + terms["kl"]
+    named = sum(terms[f"at {size}"] for size in TINY.sizes[:stages]) + terms["kl"]
     named = named + TINY.damsm_weight * (terms["words"] + terms["sentences"])
     torch.testing.assert_close(terms["loss"], named)
     terms["loss"].backward()
@@ -176,7 +176,7 @@ def test_one_training_step_at_full_size(variant):
     damsm = DAMSM(replace(small_config(), dim=config.text_dim)).requires_grad_(False).eval()
     optimisers = {part: torch.optim.SGD(net[part].parameters(), 1e-3) for part in net}
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
-    reals, text = [torch.randn(2, 3, size, size) for size in SIZES], some_text(2, 6, config.text_dim)
+    reals, text = [torch.randn(2, 3, size, size) for size in config.sizes], some_text(2, 6, config.text_dim)
     for name, terms in attngan.losses(net, damsm, reals, text, torch.zeros(2, 2, dtype=torch.bool), config):
         optimisers[name].zero_grad()
         terms["loss"].backward()
@@ -188,7 +188,7 @@ def test_one_training_step_at_full_size(variant):
 def test_the_shipped_model_draws_its_captions_alone_as_in_a_batch():
     system = AttnGAN.load()
     both = system.draw(CAPTIONS[:2], seed=3)
-    size = SIZES[system.config.stages - 1]
+    size = system.config.sizes[-1]
     assert both.shape == (2, 3, size, size)
     torch.testing.assert_close(system.draw(CAPTIONS[:1], seed=3), both[:1], atol=1e-4, rtol=1e-4)
     assert not torch.allclose(system.draw(CAPTIONS[:2], seed=4), both, atol=0.1)

@@ -40,7 +40,7 @@ def test_batch_norm_gives_away_batches_of_one_kind_but_not_a_mixed_one():
     assert wrong.median() == pytest.approx(real.median().item(), rel=0.1)
 
 
-@pytest.mark.parametrize(("size", "layers"), [(64, 4), (128, 6), (256, 8)])
+@pytest.mark.parametrize(("size", "layers"), [(32, 4), (64, 4), (128, 6), (256, 8)])
 def test_a_discriminator_sees_4x4_features_in_pictures_of_its_size(size, layers):
     d = Discriminator(size, width=4, text_dim=5)
     assert sum(isinstance(layer, nn.Conv2d) for layer in d.look) == layers

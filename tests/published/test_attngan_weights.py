@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from t2i_course.gan import attngan, damsm
-from t2i_course.gan.attngan import SIZES, VARIANTS, AttnGAN, Generator
+from t2i_course.gan.attngan import VARIANTS, AttnGAN, Generator
 from t2i_course.gan.damsm import PictureEncoder, matching_loss, word_attention, word_scores
 from t2i_course.gan.parts import Discriminator
 from t2i_course.published import attngan as published
@@ -39,7 +39,7 @@ def test_every_published_name_has_its_place(variant, counted):
         lambda: Generator(config), published.convert_generator, KEYS[f"{variant}-G"], counted
     )
     assert ours == theirs
-    for stage, size in enumerate(SIZES):
+    for stage, size in enumerate(config.sizes):
         ours, theirs = ours_and_theirs(
             lambda size=size: Discriminator(size, config.discriminator_width, config.text_dim),
             published.convert_discriminator,
@@ -93,7 +93,7 @@ def test_the_generator_draws_what_the_original_code_draws(tmp_path):
     for name in ("mu", "logvar"):
         torch.testing.assert_close(out[name], tensors[f"out/{name}"], atol=3e-5, rtol=0)
     for stage in (0, 1):
-        right = tensors[f"out/single_image{SIZES[stage]}"]
+        right = tensors[f"out/single_image{TINY.sizes[stage]}"]
         torch.testing.assert_close(out["pictures"][stage][1:], right, atol=3e-5, rtol=0)
 
 
