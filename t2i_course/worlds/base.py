@@ -163,8 +163,8 @@ class World(ABC):
         """Batches of the first `n` pictures of a split, from a cache that is rendered once.
 
         `epochs=None` never ends (and then every batch is full). Each epoch has its own order and its own captions, both
-        given by `seed` alone, so `start=k` continues exactly where a run stopped after `k` batches. With `more=k`, k other
-        captions of each picture come along in `Batch.more`.
+        given by `seed` alone, so `start=k` continues exactly where a run stopped after `k` batches. With `more=k`, k
+        other captions of each picture come along in `Batch.more`.
         """
         if split not in SPLITS:
             raise ValueError(f"There is no split {split!r}. The splits are: {', '.join(SPLITS)}.")
