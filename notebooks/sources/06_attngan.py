@@ -34,6 +34,7 @@ from t2i_course import judge, show, timeline, worlds
 from t2i_course.gan import attngan, damsm
 from t2i_course.gan.damsm import DAMSM, r_precision, read, word_attention
 from t2i_course.text.words import vocabulary
+from t2i_course.worlds.language import words as split
 
 system = timeline.load("attngan")
 flowers, birds = worlds.load("flowers"), worlds.load("birds")
@@ -87,12 +88,12 @@ print("mask     ", mask.sum(1).tolist(), "words that count; the rest is padding"
 
 # %%
 text = [
-    "a red flower with a white centre and a pattern of spots",
+    "a red flower with a white centre on a meadow",
     "a bird with a black crown, a red belly and black wings",
 ]
 vectors, _, _ = read(system.text, text, system.words)
 for k, word in enumerate(("a", "black")):
-    places = [i for i, w in enumerate(attngan.split_words(text[k])) if w == word]
+    places = [i for i, w in enumerate(split(text[k])) if w == word]
     alike = F.cosine_similarity(vectors[k, places][:, None], vectors[k, places][None], dim=-1)
     print(f"{word!r}, words number {places}: cosines", [f"{v:.2f}" for v in alike[0, 1:].tolist()])
 
@@ -231,7 +232,7 @@ def spotlight(picture: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 caption, picture = shelf.captions[0], shelf.pictures[0]
 words, _, mask = read(teacher.text, [caption], vocabulary(*damsm.WORLDS))
 looks = word_attention(words[0], regions[0], mask[0], teacher.config.gamma_1).detach().unflatten(1, (8, 8))
-names = attngan.split_words(caption)
+names = split(caption)
 show.pictures(
     torch.stack([picture, *(spotlight(picture, look) for look in looks)]),
     ["(true picture)", *names],
@@ -327,7 +328,7 @@ show.play(
     caption="a small bird with a red breast and a yellow bill",
     seed=(0, 50, 1, 0),
     word=(1, 12, 1, 6),
-    alt="Three stages of a drawn bird and a copy lit where the chosen word was asked for; caption, seed and word can be changed.",
+    alt="The stages of a drawn bird and a copy lit where the chosen word was asked for; caption, seed and word can be changed.",
 )
 
 # %% [markdown]
@@ -341,7 +342,7 @@ from t2i_course.judge.table import judge as judge_system
 
 rows = []
 for world in (flowers, birds):
-    for name in ("gan_cls", "stackgan", "attngan"):
+    for name in ("aligndraw", "gan_cls", "attngan"):
         drawn_by = timeline.load(name)
         result = judge_system(lambda captions, seed, by=drawn_by: by.draw(captions, seed), world, n=64)["splits"]
         rows.append({"world": world.name, "system": timeline.find(name).title})

@@ -158,10 +158,10 @@ def test_r_precision_of_a_perfect_and_of_a_blind_model():
 
 def test_a_few_steps_of_the_recipe_bring_the_loss_down():
     torch.manual_seed(0)
-    recipe = damsm.recipe(batch_size=16)
-    model, batches = recipe.build().train(), recipe.batches(0, 0)
+    recipe = damsm.recipe()
+    model = recipe.build().train()
     optimiser = recipe.optimisers(model)["model"]
-    batch, values = next(batches), []
+    batch, values = next(worlds.mixed_batches(damsm.WORLDS, "train", 64, 16, n=8)), []
     for _ in range(12):
         ((_, terms),) = recipe.losses(model, batch)
         optimiser.zero_grad()
