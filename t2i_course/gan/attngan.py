@@ -17,7 +17,7 @@ where each stage has a discriminator of its own that judges the picture alone an
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -203,36 +203,52 @@ def losses(
     same: Tensor,
     config: Config,
     wrongs: int = 1,
+    before_damsm: Callable[[Tensor], Tensor] = lambda pictures: pictures,
 ) -> Iterator:
     """One step of all discriminators, then one of the generator.
 
     reals: true pictures at the size of each stage; if there are fewer, only the first stages draw and learn. text:
-    words, sentence and mask as `damsm.read` gives them. same (B, B): the captions that also fit other pictures. The
-    DAMSM is frozen.
+    words, sentence and mask as `damsm.read` gives them. same (B, B): the captions that also fit other pictures.
+    before_damsm: what happens to pictures before the DAMSM, which is frozen, looks at them.
     """
     words, sentence, mask = text
     generator, discriminators = net["generator"], net["discriminators"]
     z = torch.randn(len(words), config.z_dim, device=words.device)
     eps = torch.randn(len(words), config.condition_dim, device=words.device)
     out = generator(z, eps, words, sentence, mask, stages=len(reals))
+    stages = list(zip(config.sizes, discriminators, reals, out["pictures"], strict=False))
 
-    seen, terms = [], {}
-    for d, size, real, drawn in zip(discriminators, config.sizes, reals, out["pictures"], strict=False):
-        seen.append(d.look(real))
-        terms[f"at {size}"] = discriminator_loss(d, seen[-1], d.look(drawn.detach()), sentence, wrongs)
+    terms = {}
+    for size, d, real, drawn in stages:  # true and drawn pictures in one batch: see `judged_together`
+        seen, seen_drawn = d.look(torch.cat([real, drawn.detach()])).chunk(2)
+        terms[f"at {size}"] = discriminator_loss(d, seen, seen_drawn, sentence, wrongs)
     yield "discriminators", {"loss": sum(terms.values()), **terms}
 
     discriminators.requires_grad_(False)  # they are asked, not taught: a third less work
     terms = {}
-    for d, size, seen_real, drawn in zip(discriminators, config.sizes, seen, out["pictures"], strict=False):
-        seen_drawn = d.look(drawn)
-        logits = judged_together(d.judge, seen_real.detach(), sentence, (seen_drawn, sentence), wrongs)[-1]
+    for size, d, real, drawn in stages:
+        seen, seen_drawn = d.look(torch.cat([real, drawn])).chunk(2)
+        logits = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)[-1]
         terms[f"at {size}"] = should_be(1.0, logits) + should_be(1.0, d.judge_alone(seen_drawn))
-    found = damsm.losses(out["pictures"][-1], words, sentence, mask, same)
+    found = damsm.losses(before_damsm(out["pictures"][-1]), words, sentence, mask, same)
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + config.damsm_weight * sum(found.values()) + kl
     yield "generator", {"loss": loss, **terms, **found, "kl": kl}
     discriminators.requires_grad_(True)
+
+
+def shaken(pictures: Tensor) -> Tensor:
+    """Pictures moved, zoomed and made noisy, each a little and differently: what is left is what they show.
+
+    Without it G finds textures in which the eyes of the small DAMSM, and nobody else, see a flower.
+    """
+    b, x = len(pictures), pictures.float()
+    change = torch.zeros(b, 2, 3, device=x.device)
+    change[:, 0, 0] = change[:, 1, 1] = torch.empty(b, device=x.device).uniform_(0.9, 1.1)
+    change[:, :, 2] = torch.empty(b, 2, device=x.device).uniform_(-0.1, 0.1)
+    where = F.affine_grid(change, x.shape, align_corners=False)
+    x = x + 0.3 * torch.rand(b, 1, 1, 1, device=x.device) * torch.randn_like(x)
+    return F.grid_sample(x, where, padding_mode="border", align_corners=False)
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
@@ -300,8 +316,8 @@ def recipe(name: str = "attngan", steps: int = 7000, last_stage_from: int = 5500
     """How the small AttnGAN is trained, on flowers and birds, with a frozen DAMSM: pictures of 32, 64 and 128.
 
     Other than the paper, the last stage joins late, as it costs more than all the others; until then the DAMSM looks at
-    the stage before. And lambda is small: with 5, G paints what the DAMSM's eyes want to see before it has learned from
-    D what a picture is.
+    the stage before. Lambda is small: with more, G paints what the DAMSM's eyes want to see before it has learned from
+    D what a picture is. And the DAMSM sees drawn pictures `shaken`.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -321,7 +337,7 @@ def recipe(name: str = "attngan", steps: int = 7000, last_stage_from: int = 5500
         reals = [F.interpolate(real, (size, size), mode="area") for size in sizes]
         with torch.no_grad():
             text = read(damsm.text, batch.captions, known)
-        yield from losses(net, damsm, reals, text, also_fits(batch).to(device), config)
+        yield from losses(net, damsm, reals, text, also_fits(batch).to(device), config, before_damsm=shaken)
 
     def system(net):
         return AttnGAN(damsm.text.cpu(), known, copy.deepcopy(net["generator"]).cpu(), config)

@@ -158,12 +158,23 @@ def test_the_generators_loss_is_that_of_the_release(damsm):
     torch.manual_seed(5)
     noise = torch.randn(3, config.z_dim), torch.randn(3, config.condition_dim)
     out, (d,) = net["generator"](*noise, *text), net["discriminators"]
-    seen = d.look(out["pictures"][0])
+    seen = d.look(out["pictures"][0])  # in eval mode it does not matter with whom
     expected = cost(d.judge(seen, text[1]), 1) + cost(d.judge_alone(seen), 1)
     found = damsm.losses(out["pictures"][0], *text, same)
     expected = expected + config.damsm_weight * (found["words"] + found["sentences"])
     kl = 0.5 * (out["mu"] ** 2 + out["logvar"].exp() - 1 - out["logvar"]).mean()
     torch.testing.assert_close(terms["loss"].double(), expected + kl, atol=1e-4, rtol=1e-5)
+
+
+def test_shaken_pictures_differ_a_little_each_in_its_own_way_and_pass_gradients_on():
+    torch.manual_seed(0)
+    pictures = F.interpolate(torch.randn(1, 3, 4, 4), (64, 64), mode="bilinear").repeat(3, 1, 1, 1).requires_grad_()
+    seen = attngan.shaken(pictures)
+    assert seen.shape == pictures.shape
+    assert not torch.allclose(seen[0], seen[1], atol=0.1)
+    assert F.cosine_similarity(seen.flatten(1), pictures.flatten(1)).min() > 0.6
+    seen.sum().backward()
+    assert pictures.grad.flatten(1).any(1).all()
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ student, losses = recipe.build(), []
 before = recipe.evaluate(student.eval())
 optimiser = recipe.optimisers(student.train())["model"]
 lesson = worlds.mixed_batches(damsm.WORLDS, "train", 64, 32, n=1000, epochs=None)
-for _, batch in zip(range(100), lesson, strict=False):
+for _, batch in zip(range(80), lesson, strict=False):
     ((_, terms),) = recipe.losses(student, batch)
     optimiser.zero_grad()
     terms["loss"].backward()
@@ -162,7 +162,7 @@ show.table(
         {
             "R-precision, of 100": name.split(".")[1],
             "new": before[name],
-            "after 100 steps": after[name],
+            "after 80 steps": after[name],
             "shipped": shipped[name],
         }
         for name in before
@@ -188,7 +188,7 @@ def find_pictures(caption: str, n: int = 6) -> list[int]:
     return F.cosine_similarity(sentence, whole).topk(n).indices.tolist()
 
 
-wanted = ["a blue flower on a meadow", "a flower with eight narrow petals", "a white flower with red spots"]
+wanted = ["a blue flower on a meadow", "a flower with eight narrow petals", "a flower at sunset, with silver leaves"]
 found = [i for caption in wanted for i in find_pictures(caption)]
 right = [flowers.facts(caption).items() <= shelf.truth[i].items() for caption in wanted for i in find_pictures(caption)]
 show.pictures(
@@ -200,6 +200,9 @@ show.pictures(
 )
 
 # %% [markdown]
+# **Notice** what it confuses: colors and backgrounds come easily, counting is hard. What DAMSM does not see, it cannot
+# teach.
+#
 # And the other way round, which captions fit a picture best?
 
 # %%
@@ -344,7 +347,7 @@ rows = []
 for world in (flowers, birds):
     for name in ("aligndraw", "gan_cls", "attngan"):
         drawn_by = timeline.load(name)
-        result = judge_system(lambda captions, seed, by=drawn_by: by.draw(captions, seed), world, n=64)["splits"]
+        result = judge_system(lambda captions, seed, by=drawn_by: by.draw(captions, seed), world, n=40)["splits"]
         rows.append({"world": world.name, "system": timeline.find(name).title})
         rows[-1] |= {split: result[split]["accuracy"] for split in ("test", "novel")}
     for row in ("chance", "ceiling"):
