@@ -39,11 +39,12 @@ from t2i_course.judge import caption_accuracy, ceiling
 from t2i_course.paths import DATA
 from t2i_course.text import char_cnn_rnn
 
+torch.set_num_threads(1)  # the toy's layers are tiny: a second thread would only get in the way
 system = timeline.load("gan_cls")
 CAPTIONS = [
     "this flower is against a dark sky and has purple petals",
     "a flower in the grass with white petals",
-    "a small bird that is swimming",
+    "a small bird that is in a lake",
     "this big blue bird is flying",
 ]
 show.pictures(
@@ -285,6 +286,9 @@ show.pictures(
 )
 
 # %% [markdown]
+# **Notice** how much more the caption changes than the noise. Nothing in the loss asks $G$ to use its noise: one good
+# picture for each caption satisfies $D$. How far that goes is measured below, as *diversity*.
+#
 # ## Play
 #
 # Type a caption about a flower or a bird. A word that the model never read is refused, and its neighbours are named.
@@ -313,7 +317,7 @@ show.play(
 # caption are, as a share of how unlike true pictures of other captions are (a collapsed generator would have 0).
 
 # %%
-N = 64
+N = 32
 before = {"picture layout (2007)": timeline.load("picture_layout"), "alignDRAW (2015)": timeline.load("aligndraw")}
 rows = []
 for name in char_cnn_rnn.WORLDS:

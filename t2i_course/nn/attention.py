@@ -1,11 +1,19 @@
 """Attention: Softmax(Q K^T / sqrt(d)) V, the connection of text and picture in most systems of the course.
 
 Every query (a place in a picture, say) looks at all keys (words, say) and takes home the mean of their values, weighted
-by how well each key answers it ("Attention Is All You Need", Vaswani et al. 2017, equation 1). N queries, T keys.
+by how well each key answers it ("Attention Is All You Need", Vaswani et al. 2017, equation 1).
+
+B pictures, N queries, T keys and values; D numbers in a query or a key, E in a value.
+
+A mask is bool and says True where a query may look. It broadcasts to (..., N, T): a causal mask (T, T) serves as it is,
+a mask of the captions' words (B, T) is given as mask[:, None] to each of the N queries. A query that may look nowhere
+finds nothing: its weights and its output are zeros. What stands at a masked key has no influence as long as its scores
+and values are finite; a NaN there is not hidden, because 0 x NaN is NaN.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,9 +23,8 @@ def attention(
 ) -> tuple[Tensor, Tensor]:
     """The readable path, which makes the weights: what each query finds (..., N, E), and where it looked (..., N, T).
 
-    q (..., N, D), k (..., T, D), v (..., T, E). mask, bool, broadcast to (..., N, T): True where a query may look; a
-    query that may look nowhere finds nothing, zeros. scale: what the scores are multiplied with, D^-0.5 unless given.
-    Raises ValueError if the shapes do not fit.
+    q (..., N, D), k (..., T, D), v (..., T, E). scale: what the scores are multiplied with, D^-0.5 unless given.
+    Raises ValueError if the shapes do not fit, or the mask is not bool.
     """
     _check(q, k, v, mask)
     scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)  # (..., N, T)
@@ -30,22 +37,32 @@ def attention(
 
 
 def fast_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """The fast path: the same output (..., N, E), without ever storing the weights."""
+    """The fast path: the same output (..., N, E) by torch's own function.
+
+    It never stores the weights if there are one or two dimensions before N and T, and E = D; else it may.
+    """
     _check(q, k, v, mask)
-    found = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
-    if mask is not None:
-        found = found.masked_fill(~mask.any(-1, keepdim=True), 0.0)
-    return found
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, scale=scale)
+    found = F.scaled_dot_product_attention(q, k, v, attn_mask=torch.atleast_2d(mask), scale=scale)
+    return found.masked_fill(~mask.any(-1, keepdim=True), 0.0)  # not every kernel of torch promises the zeros
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
     shapes = f"queries {tuple(q.shape)}, keys {tuple(k.shape)}, values {tuple(v.shape)}"
+    if q.ndim < 2 or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+        raise ValueError(f"Queries, keys and values must be alike in all dimensions before the last two: {shapes}.")
     if q.shape[-1] != k.shape[-1]:
         raise ValueError(f"Queries and keys must have as many numbers: {shapes}.")
     if k.shape[-2] != v.shape[-2]:
         raise ValueError(f"Each key needs a value: {shapes}.")
-    if mask is not None and (mask.dtype.is_floating_point or mask.shape[-1] not in (1, k.shape[-2])):
-        raise ValueError(f"A mask is bool, one for each of {k.shape[-2]} keys, not {mask.dtype} {tuple(mask.shape)}.")
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise ValueError(f"A mask is bool, True where a query may look, not {mask.dtype}.")
+    full = (*q.shape[:-1], k.shape[-2])
+    if mask.ndim > len(full) or any(a not in (1, b) for a, b in zip(mask.shape[::-1], full[::-1], strict=False)):
+        raise ValueError(f"A mask {tuple(mask.shape)} does not broadcast to {full}, (..., queries, keys).")
 
 
 class CrossAttention(nn.Module):
@@ -66,21 +83,20 @@ class CrossAttention(nn.Module):
         self.to_out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """mask, bool (B, T) or (B, N, T): True where x may look."""
-        q, k, v = self.split(x, x if context is None else context)
-        return self.to_out(fast_attention(q, k, v, self.for_heads(mask)).transpose(1, 2).flatten(2))
+        """What each place finds (B, N, dim). mask: bool, broadcasts to (B, N, T)."""
+        found = fast_attention(*self._heads_of(x, context, mask))  # (B, heads, N, dim / heads)
+        return self.to_out(found.transpose(1, 2).flatten(2))  # (B, N, dim)
 
     def weights(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Where each place looks: (B, heads, N, T)."""
-        q, k, v = self.split(x, x if context is None else context)
-        return attention(q, k, v, self.for_heads(mask))[1]
+        """Where each place looks, by the readable path: (B, heads, N, T)."""
+        return attention(*self._heads_of(x, context, mask))[1]
 
-    def split(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of all heads: (B, heads, N or T, dim / heads)."""
+    def _heads_of(self, x, context, mask):
+        """Queries, keys and values (B, heads, N or T, dim / heads), and the mask with a dimension for the heads."""
+        context = x if context is None else context
+        for name, given, wanted in (("x", x, self.to_q.in_features), ("context", context, self.to_k.in_features)):
+            if given.ndim != 3 or given.shape[-1] != wanted:
+                raise ValueError(f"{name} must be (batch, length, {wanted}), not {tuple(given.shape)}.")
         parts = self.to_q(x), self.to_k(context), self.to_v(context)
-        return tuple(part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
-
-    @staticmethod
-    def for_heads(mask: Tensor | None) -> Tensor | None:
-        """A mask for one head -> the same for all: (B, 1, N or 1, T)."""
-        return mask if mask is None else mask[:, None, None] if mask.ndim == 2 else mask[:, None]
+        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
+        return q, k, v, mask[:, None] if mask is not None and mask.ndim == 3 else mask

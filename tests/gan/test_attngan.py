@@ -20,6 +20,10 @@ from t2i_course.worlds import UnknownWord
 TINY = replace(
     VARIANTS["bird"], z_dim=6, condition_dim=5, text_dim=16, generator_width=4, discriminator_width=4, residuals=1
 )
+WEIGHTS = Path(__file__).parents[2] / "data" / "weights"
+trained = pytest.mark.skipif(
+    not (WEIGHTS / "attngan.safetensors").exists(), reason="the small AttnGAN has yet to be trained"
+)
 CAPTIONS = ["a red flower", "this bird has a long bill and a white belly", "a flower with five yellow petals"]
 
 
@@ -196,6 +200,7 @@ def test_one_training_step_at_full_size(variant):
     assert all(not torch.equal(p, before[name]) for name, p in net.named_parameters() if p.grad is None or p.grad.any())
 
 
+@trained
 def test_the_shipped_model_draws_its_captions_alone_as_in_a_batch():
     system = AttnGAN.load()
     both = system.draw(CAPTIONS[:2], seed=3)
@@ -212,6 +217,7 @@ def test_the_shipped_model_draws_its_captions_alone_as_in_a_batch():
     assert not seen["attention"][0][0, 3:].any()
 
 
+@trained
 def test_the_shipped_model_draws_more_of_its_captions_than_chance():
     """Chance: the same pictures, dealt to other captions."""
     from t2i_course.judge import caption_accuracy
@@ -225,6 +231,7 @@ def test_the_shipped_model_draws_more_of_its_captions_than_chance():
         assert right > 0.15 + caption_accuracy(pictures.roll(1, 0), captions, world).accuracy
 
 
+@trained
 def test_what_was_measured_is_recorded():
     record = json.loads((Path(__file__).parents[2] / "data" / "weights" / "attngan.json").read_text())
     assert {"flowers", "birds"} <= record["metrics"].keys()
