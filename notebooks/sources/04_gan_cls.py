@@ -244,11 +244,11 @@ print(f"own caption above another's: {apart:.0%} of the pictures")
 # %% [markdown]
 # ## How batch norm gave the answer away
 #
-# When we first trained this model, $D$ told right captions from wrong ones *without a single mistake*, and the
-# generator learned nothing of what was asked. The released code judges true, wrong and drawn pairs in three batches. In a batch of true pairs,
-# pictures and captions have something in common, a *covariance*; a batch of wrong pairs has none; and batch norm divides
-# by what the whole batch varies. So $D$ could tell the batches apart, and did not have to read a single caption. Here is the effect
-# in one line each, a "picture" number plus a "caption" number, normalised:
+# When we first trained $D$ of this model, it soon told right captions from wrong ones *without a mistake*, and on single
+# pairs it was hardly better than a coin. The released code judges true, wrong and drawn pairs in three batches. In a
+# batch of true pairs, pictures and captions have something in common, a *covariance*; a batch of wrong pairs has none;
+# and batch norm divides by what the whole batch varies. So $D$ could tell the batches apart, and did not have to read a
+# single caption. Here is the effect in one line each, a "picture" number plus a "caption" number, normalised:
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(0)
