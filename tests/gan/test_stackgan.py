@@ -10,8 +10,9 @@ import torch.nn.functional as F
 
 from t2i_course.gan import stackgan
 from t2i_course.gan.parts import judged_together
-from t2i_course.gan.stackgan import VARIANTS, StackGAN, StageI, condition
-from t2i_course.worlds import UnknownWord
+from t2i_course.gan.stackgan import VARIANTS, StackGAN, StageI, StageII, condition
+from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN
+from t2i_course.worlds import UnknownWord, mixed_batches
 
 TINY = replace(
     VARIANTS["small"], z_dim=6, condition_dim=5, text_dim=10, generator_width=4, discriminator_width=4, size=128
@@ -82,6 +83,40 @@ def test_discriminator_loss_is_that_of_the_release(stage):
     torch.testing.assert_close(stackgan.discriminator_loss(d, seen, drawn, mu), expected)
 
 
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_the_picture_is_as_large_as_its_config_says(size):
+    generator = stackgan.build(replace(TINY, size=size), 2)["generator"].eval()
+    out = generator(torch.randn(2, 6), torch.randn(2, 5), torch.randn(2, 5), torch.randn(2, 10))
+    assert out["sketch"].shape == (2, 3, 64, 64)
+    assert out["picture"].shape == (2, 3, size, size)
+
+
+def test_stage_2_looks_at_the_sketch_and_at_the_caption():
+    sketches, text = inputs(1)
+    generator, eps = StageII(TINY).eval(), torch.zeros(4, 5)
+    both = generator.paint(sketches, eps, text)["picture"]
+    assert not torch.allclose(generator.paint(sketches.roll(1, 0), eps, text)["picture"], both, atol=1e-4)
+    assert not torch.allclose(generator.paint(sketches, eps, text.roll(1, 0))["picture"], both, atol=1e-4)
+
+
+def test_the_recipe_teaches_d_first_and_both_from_captions_louder_than_the_noise():
+    recipe = stackgan.recipe("stackgan_1", ahead=3)
+    net = recipe.build().train()
+    captions = ["a flower with red petals", "a small blue bird", "a white flower at night", "a bird in the snow"]
+    mu = net["generator"].augment(CharCNNRNN.load("small").encode(captions))[0]
+    assert mu.std(0).mean() > 0.1  # with PyTorch's first weights it is below 0.02, and sigma is 1
+    batch = next(mixed_batches(WORLDS, "val", 64, 8, n=8, more=3))
+    names = [[name for name, _ in recipe.losses(net, (step, batch))] for step in (2, 3)]
+    assert names == [["discriminator"], ["discriminator", "generator"]]
+
+
+def test_stage_2_is_not_trained_without_stage_1(tmp_path, monkeypatch):
+    recipe = stackgan.recipe("stackgan_2")
+    monkeypatch.setattr(stackgan, "DATA", tmp_path)
+    with pytest.raises(ValueError, match="no file.*t2i train stackgan_1 --export"):
+        recipe.build()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_one_training_step_at_full_size(stage):
@@ -95,19 +130,41 @@ def test_one_training_step_at_full_size(stage):
         assert all(torch.isfinite(value) for value in terms.values())
 
 
-@trained
-def test_the_shipped_model_draws_a_sketch_and_then_a_picture():
-    system = StackGAN.load()
+def untrained() -> StackGAN:
+    """The small model as it is before training, with the encoder that ships."""
+    torch.manual_seed(0)
+    return StackGAN(CharCNNRNN.load("small"), StageII(VARIANTS["small"]), VARIANTS["small"])
+
+
+def test_a_sketch_is_drawn_and_then_a_picture_whoever_else_is_in_the_batch():
+    system = untrained()
     captions = ["this small bird has a red breast", "a flower with five white petals"]
     sketch, picture = system.frames(captions, seed=3)
     assert sketch.shape == picture.shape == (2, 3, 128, 128)
-    assert torch.equal(sketch[:, :, ::2, ::2], system.explain(captions, seed=3)["sketch"])
+    assert picture.abs().max() <= 1
+    seen = system.explain(captions, seed=3)
+    assert torch.equal(sketch[:, :, ::2, ::2], seen["sketch"])
+    assert seen["mu"].shape == seen["logvar"].shape == (2, 128)
     torch.testing.assert_close(system.draw(captions[:1], seed=3), picture[:1], atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(system.draw(captions, seed=4), picture, atol=0.1)
+    assert not torch.allclose(system.draw(captions, seed=4), picture, atol=1e-3)
+
+
+def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(UnknownWord, match="'elephant'"):
-        system.draw(["an elephant"])
-    with pytest.raises(ValueError, match="no variant"):
+        untrained().draw(["an elephant"])
+    with pytest.raises(ValueError, match="put your text into brackets"):
+        untrained().draw("a red flower")
+    with pytest.raises(ValueError, match="no variant 'huge'.*small"):
         StackGAN.load("huge")
+    with pytest.raises(ValueError, match="no file.*t2i train stackgan_2"):
+        StackGAN.load("small", weights="nowhere.safetensors")
+
+
+@trained
+def test_the_shipped_model_draws_other_pictures_for_other_captions():
+    system = StackGAN.load()
+    day, night = system.draw(["a flower in the grass", "a flower at night"], seed=3)
+    assert day.mean() > night.mean() + 0.3
 
 
 @trained
