@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.utils.benchmark
 from torch import nn
 
 from t2i_course.gan import attngan, gan_cls, stackgan
@@ -101,11 +102,14 @@ def test_stackgan_stage_1_against_a_plain_stack(benchmark, batch):
 @pytest.mark.parametrize("batch", [1, 16])
 def test_attngan_first_stage_against_a_plain_stack(benchmark, batch):
     config = attngan.VARIANTS["small"]
-    c = config.generator_width
+    c, times = config.generator_width, config.first_size // 4
     ours = attngan.FirstStage(config).eval()
-    fc = nn.Linear(config.condition_dim + config.z_dim, 2 * 16 * c * 16, bias=False)
-    ups = [layer for w in (8, 4, 2, 1) for layer in plain_up(2 * w * c, w * c, gated=True)]
-    plain = nn.Sequential(fc, nn.BatchNorm1d(fc.out_features), nn.GLU(1), nn.Unflatten(1, (16 * c, 4, 4)), *ups).eval()
+    fc = nn.Linear(config.condition_dim + config.z_dim, 2 * times * c * 16, bias=False)
+    halved = [times // 2**k for k in range(1, times.bit_length())]
+    ups = [layer for w in halved for layer in plain_up(2 * w * c, w * c, gated=True)]
+    plain = nn.Sequential(
+        fc, nn.BatchNorm1d(fc.out_features), nn.GLU(1), nn.Unflatten(1, (times * c, 4, 4)), *ups
+    ).eval()
     plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
     condition, z = torch.randn(batch, config.condition_dim), torch.randn(batch, config.z_dim)
     x = torch.cat([condition, z], 1)
