@@ -240,16 +240,17 @@ class StackGAN:
         load_weights(net, file, f"Train it: t2i train stackgan_2 --export {file}")
         return cls(CharCNNRNN.load("small"), net["generator"].requires_grad_(False), config)
 
-    def explain(self, captions: Sequence[str], seed: int = 0) -> dict[str, Tensor]:
-        """Everything that is worth seeing: "sketch" of Stage I, "picture" of Stage II, its "mu" and "logvar", "text".
-
-        Raises UnknownWord for a word that the small encoder never read.
-        """
+    def embed(self, captions: Sequence[str]) -> Tensor:
+        """The embeddings (B, E) of captions. Raises UnknownWord for a word that the small encoder never read."""
         if self.known_words_only:
             check_words(captions)
-        dims = [self.config.z_dim, self.config.condition_dim, self.config.condition_dim]
         with torch.no_grad():
-            text = self.text.encode(captions)
+            return self.text.encode(captions)
+
+    def explain(self, captions: Sequence[str], seed: int = 0) -> dict[str, Tensor]:
+        """Everything that is worth seeing: "sketch" of Stage I, "picture" of Stage II, its "mu" and "logvar", "text"."""
+        text, dims = self.embed(captions), [self.config.z_dim, self.config.condition_dim, self.config.condition_dim]
+        with torch.no_grad():
             return self.generator(*noise(seed, len(text), sum(dims)).split(dims, 1), text) | {"text": text}
 
     def frames(self, captions: Sequence[str], seed: int = 0) -> Iterator[Tensor]:

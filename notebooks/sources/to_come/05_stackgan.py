@@ -1,0 +1,372 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   t2i:
+#     chapter: "05"
+#     title: StackGAN
+#     year: 2016
+#     system: StackGAN
+#     promise: stack two GANs, make a caption noisy on purpose and say what that buys, and derive the term that keeps the noise in bounds
+#     needs: two CPU cores, no network
+#     minutes: 60
+# ---
+
+# %% [markdown]
+# # 05 · StackGAN: sketch first, then paint (2016)
+#
+# **After this chapter you will be able to**
+# * split one hard drawing task into two easier ones, and say which of them answers for which fact of the caption,
+# * make a caption noisy on purpose (*conditioning augmentation*), and derive the loss that keeps the noise in bounds,
+# * tell from a network's latent space whether it still listens, and
+# * compare two stages of one system with a judge.
+#
+# *Walks through the lecture's StackGAN. It needs no GPU and no network; the README says how long it runs.*
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from t2i_course import show, timeline, worlds
+from t2i_course.gan import parts, stackgan
+from t2i_course.judge import caption_accuracy, ceiling
+from t2i_course.nn.noise import noise
+from t2i_course.text.char_cnn_rnn import WORLDS
+
+torch.set_num_threads(1)
+system = timeline.load("stackgan")
+CAPTIONS = [
+    "this flower is against a dark sky and has purple petals",
+    "a flower in the grass with white petals",
+    "a small bird that is in a lake",
+    "this big blue bird is flying",
+]
+sketches, pictures = system.frames(CAPTIONS, seed=1)
+show.pictures(
+    torch.cat([sketches, pictures]),
+    ["Stage I"] * 4 + CAPTIONS,
+    columns=4,
+    inches=2.4,
+    alt="Upper row: four sketches of Stage I. Lower row: what Stage II painted from them, each over its caption.",
+)
+
+# %% [markdown]
+# ## The story
+#
+# December 2016, half a year after GAN-INT-CLS (chapter 04). Han Zhang, Tao Xu, Hongsheng Li, Shaoting Zhang, Xiaogang
+# Wang, Xiaolei Huang and Dimitris Metaxas want 256x256 pixels. Adding two more layers to the generator does not do it:
+# true and drawn pictures of that size hardly overlap in the space of all pictures, so D tells them apart at once, and G
+# learns nothing. *"StackGAN: Text to Photo-realistic Image Synthesis with Stacked Generative Adversarial Networks"*
+# (ICCV 2017) does what a painter does:
+#
+# * **Stage I** draws 64x64: where things are, and their rough colours.
+# * **Stage II** looks at that sketch, *reads the caption once more*, and paints it large. It may correct what the sketch
+#   got wrong, and add what 64 pixels cannot hold.
+#
+# Stage I is trained first, alone, and then frozen.
+
+# %%
+show.source(stackgan.StageI, stackgan.StageII)
+
+# %% [markdown]
+# ## Conditioning augmentation
+#
+# A data set has few captions, and each is one point in a space of many dimensions; between the points G was never asked
+# for anything. GAN-INT-CLS asked halfway between two. StackGAN asks *around* every caption: a layer turns the embedding
+# $t$ into a mean and a variance, and what G gets is a draw from that Gaussian,
+#
+# $$ c = \mu(t) + \sigma(t) \odot \varepsilon, \qquad \varepsilon \sim \mathcal{N}(0, 1). $$
+
+# %%
+show.source(stackgan.ConditioningAugmentation, stackgan.condition)
+
+# %% [markdown]
+# Left alone, G would soon make $\sigma$ zero: noise only hurts whoever must obey a caption. So there is a price for being
+# far from the standard normal:
+#
+# $$ D_{\mathrm{KL}}\big(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, 1)\big)
+#    = -\tfrac{1}{2} \left( 1 + \log \sigma^2 - \mu^2 - \sigma^2 \right) \quad \text{for each number} $$
+
+# %%
+show.source(parts.kl_to_standard_normal)
+mu, logvar = torch.meshgrid(torch.linspace(-2, 2, 81), torch.linspace(-3, 2, 81), indexing="ij")
+price = -0.5 * (1 + logvar - mu.square() - logvar.exp())
+fig, axis = plt.subplots(figsize=(5, 3))
+drawn = axis.contourf(mu, (logvar / 2).exp(), price, levels=12)
+axis.axhline(1, color="white", linestyle=":")
+axis.set(xlabel="mu", ylabel="sigma")
+fig.colorbar(drawn, label="KL")
+show.figure(
+    fig, alt="Contours of the KL term over mu and sigma: it is 0 where mu is 0 and sigma is 1, and grows around."
+)
+
+# %% [markdown]
+# **Notice** the dotted line. In the released code both $\mu$ and $\log \sigma^2$ leave a ReLU, so $\sigma$ is never below
+# 1, and the network can only speak *louder* than its noise by making $\mu$ large. Does ours?
+
+# %%
+captions = [caption for name in WORLDS for caption, _ in (worlds.load(name).caption("test", i) for i in range(300))]
+facts = [facts for name in WORLDS for _, facts in (worlds.load(name).caption("test", i) for i in range(300))]
+with torch.no_grad():
+    text = system.embed(captions)
+    means, logvars = system.generator.stage1.augment(text)
+fig, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8))
+left.hist(means.std(0).numpy(), bins=30)
+left.axvline(1, color="black", linestyle=":")
+left.set(xlabel="spread of mu over captions, per number", ylabel="numbers")
+right.hist((logvars / 2).exp().mean(0).numpy(), bins=30)
+right.set(xlabel="mean sigma, per number")
+fig.tight_layout()
+show.figure(
+    fig,
+    alt="Two histograms over the numbers of the condition: how much mu varies between captions, and how large sigma is.",
+)
+loud = (means.std(0) > 1).sum().item()
+print(f"{loud} of {means.shape[1]} numbers say more than their noise (spread of mu above 1)")
+
+# %% [markdown]
+# Many quiet numbers can still say something together. How far apart are two draws of *one* caption, and how far two
+# captions? And if we let a draw fall, is the nearest mean still the one it was drawn from?
+
+# %%
+torch.manual_seed(0)
+draws = stackgan.condition(means, logvars, torch.randn_like(means))
+sigma = (logvars / 2).exp().mean(0)
+nearest = torch.cdist(draws / sigma, means / sigma).argmin(1)
+own = (nearest == torch.arange(len(means))).float().mean().item()
+agree = []
+for i, j in enumerate(nearest.tolist()):
+    shared = facts[i].keys() & facts[j].keys()
+    agree += [facts[i][name] == facts[j][name] for name in shared]
+print(f"a draw is nearest to its own caption's mean: {own:.0%} (by chance {1 / len(means):.1%})")
+print(f"facts that both captions mention, and on which they agree: {np.mean(agree):.0%}")
+
+# %% [markdown]
+# ### See it
+#
+# Three rows, one caption. First only the noise $z$ changes, then only $\varepsilon$, then both.
+
+# %%
+ONE = "a flower in the grass with white petals"
+stage1 = system.generator.stage1
+dims = [system.config.z_dim, system.config.condition_dim]
+z, eps = noise(3, 7, sum(dims)).split(dims, 1)
+with torch.no_grad():
+    told = system.embed([ONE]).expand(7, -1)
+    rows = [
+        stage1(z, eps[:1].expand(7, -1), told)["picture"],
+        stage1(z[:1].expand(7, -1), eps, told)["picture"],
+        stage1(z, eps, told)["picture"],
+    ]
+show.pictures(
+    torch.cat(rows),
+    columns=7,
+    inches=1.3,
+    alt="Three rows of seven sketches of one caption: with other noise z, with another draw around the caption, with both.",
+)
+spread = [F.mse_loss(row[1:], row[:-1]).item() for row in rows]
+show.table(
+    [{"what changes": name, "mean squared change": s} for name, s in zip(("z", "eps", "both"), spread, strict=True)],
+    digits=4,
+)
+
+# %% [markdown]
+# And along the line between two captions, every point of which G has been asked for:
+
+# %%
+with torch.no_grad():
+    ends = system.embed(["a flower with red petals in the grass", "a flower with blue petals at night"])
+    way = torch.linspace(0, 1, 7)[:, None]
+    between = (1 - way) * ends[:1] + way * ends[1:]
+    line = stage1(z[:1].expand(7, -1), 0 * eps, between)["picture"]
+show.pictures(
+    line, columns=7, inches=1.3, alt="Seven sketches on the way from a red flower in the grass to a blue one at night."
+)
+
+# %% [markdown]
+# ## What does Stage II add?
+#
+# It need not be given a sketch of Stage I. What does it make of a true picture, of plain grey, of another caption's
+# sketch?
+
+# %%
+(true,) = worlds.load("flowers").batches("test", 64, 1, n=1, shuffle=False)
+own_sketch = system.explain([ONE], seed=3)["sketch"]
+other_sketch = system.explain(["a big black bird that is in the snow"], seed=3)["sketch"]
+given = torch.cat([own_sketch, true.pictures, torch.zeros_like(own_sketch), other_sketch])
+with torch.no_grad():
+    painted = system.generator.paint(given, torch.zeros(4, dims[1]), system.embed([ONE] * 4))["picture"]
+show.pictures(
+    torch.cat([F.interpolate(given, scale_factor=system.config.size // 64), painted]),
+    ["its own sketch", "a true picture", "plain grey", "a bird's sketch", *["painted"] * 4],
+    columns=4,
+    inches=1.9,
+    alt="Upper row: four pictures given to Stage II with one caption about a white flower. Lower row: what it painted.",
+)
+
+# %% [markdown]
+# ### Which stage answers for which fact?
+#
+# The judge reads both stages' pictures of the same captions, with the same noise.
+
+# %%
+N = 60
+rows = []
+for name in WORLDS:
+    world = worlds.load(name)
+    asked = [world.caption("test", i)[0] for i in range(N)]
+    sketch, picture = system.frames(asked, seed=0)
+    by_stage = [caption_accuracy(p, asked, world) for p in (sketch, picture)]
+    best = ceiling(world, "test", N)
+    for fact in by_stage[0].by_attribute:
+        rows.append({"world": name, "fact": fact, "asked": by_stage[0].promised[fact]})
+        rows[-1] |= {f"Stage {n}": s.by_attribute[fact] for n, s in zip(("I", "II"), by_stage, strict=True)}
+    rows.append({"world": name, "fact": "(all)", "asked": by_stage[0].facts})
+    rows[-1] |= {f"Stage {n}": s.accuracy for n, s in zip(("I", "II"), by_stage, strict=True)}
+    rows[-1] |= {"ceiling": best.accuracy}
+show.table(rows, digits=2)
+
+# %% [markdown]
+# ## Train one
+#
+# Stage I at a size that learns while you watch: half of the small one's width, on a thousand pictures.
+
+# %%
+from dataclasses import replace
+
+from t2i_course.text.char_cnn_rnn import several_captions
+
+tiny = replace(stackgan.VARIANTS["small"], generator_width=16, discriminator_width=12)
+torch.manual_seed(0)
+net = stackgan.build(tiny, 1)
+net["generator"].augment.fc.weight.data.div_(text.std())
+optimisers = {part: torch.optim.Adam(net[part].parameters(), 8e-4, (0.5, 0.999)) for part in net}
+lesson = worlds.mixed_batches(WORLDS, "train", 64, 24, n=1000, epochs=None, more=3)
+log, seen = [], []
+for step, batch in zip(range(160), lesson, strict=False):
+    told = several_captions(system.text, batch)
+    for name, terms in stackgan.losses(net, batch.pictures, told, tiny, wrongs=2):
+        optimisers[name].zero_grad()
+        terms["loss"].backward()
+        optimisers[name].step()
+        if name == "generator":
+            log.append(float(terms["kl"].detach()))
+    if step % 20 == 19:
+        with torch.no_grad():
+            seen.append(net["generator"](z[:4, : tiny.z_dim], eps[:4], system.embed(CAPTIONS))["picture"])
+show.lines(range(len(log)), {"KL": log}, xlabel="step", ylabel="KL", alt="The KL term against training steps.")
+show.film(
+    np.stack([show.grid(worlds.base.to_uint8(p).repeat(2, 1).repeat(2, 2), columns=4) for p in seen]),
+    alt="A film of four sketches as training goes on: grounds come first, then blots where flowers and birds shall be.",
+)
+
+# %% [markdown]
+# ## Play
+#
+# Type a caption; see the sketch and the painting. With `louder` above 1 the mean is multiplied: what does G do with a
+# caption that shouts?
+
+
+# %%
+def sketch_and_paint(caption: str, seed: int, louder: float) -> np.ndarray:
+    """The sketch, enlarged, and the painting, uint8 (H, W, 3); the caption's embedding is multiplied by `louder`."""
+    with torch.no_grad():
+        told = louder * system.embed([caption])
+        out = system.generator(*noise(seed, 1, sum(dims) + dims[1]).split([*dims, dims[1]], 1), told)
+    both = torch.cat([F.interpolate(out["sketch"], scale_factor=system.config.size // 64), out["picture"]])
+    return show.grid(worlds.base.to_uint8(both), columns=2)
+
+
+show.play(
+    sketch_and_paint,
+    caption="a bird with a yellow belly that is on a branch",
+    seed=(0, 20, 1, 0),
+    louder=(0.0, 3.0, 0.5, 1.0),
+    alt="A sketch and a painting of one caption; caption, seed and loudness can be changed.",
+)
+
+# %% [markdown]
+# ## What does the judge say?
+
+# %%
+rows = []
+for name in WORLDS:
+    world = worlds.load(name)
+    for split in ("test", "novel"):
+        asked = [world.caption(split, i)[0] for i in range(N)]
+        row = {"world": name, "split": split}
+        for before in ("aligndraw", "gan_cls", "stackgan"):
+            drawn_by = timeline.load(before)
+            row[timeline.find(before).title] = caption_accuracy(drawn_by.draw(asked), asked, world).accuracy
+        rows.append(row | {"ceiling": ceiling(world, split, N).accuracy})
+show.table(rows, digits=2)
+
+# %% [markdown]
+# ## At full size
+
+# %% tags=["nbval-check-output"]
+for variant in ("full", "small"):
+    for stage in (1, 2):
+        with torch.device("meta"):  # shapes without memory
+            parts_of = stackgan.build(stackgan.VARIANTS[variant], stage)
+        trained = {
+            name: sum(p.numel() for p in part.parameters() if p.requires_grad) for name, part in parts_of.items()
+        }
+        print(f"{variant:6} Stage {'I' * stage:3}", {name: f"{count:,}" for name, count in trained.items()})
+
+# %% [markdown]
+# `StackGAN.load("full", weights=FILE, text=ENCODER)` draws with the released MS-COCO weights.
+#
+# ## Exercise: the price of being heard
+#
+# Suppose that one number of the condition has to tell two captions apart, with $\mu = +m$ for one and $-m$ for the other,
+# and $\sigma = 1$ (the least that the released code allows). A reader who sees one draw decides by its sign. Write two
+# functions of $m$: the price that KL asks for this number, and the share of draws that the reader decides rightly.
+# *(Ten minutes. Hint: `torch.special.ndtr` is the standard normal's distribution function.)*
+
+
+# %%
+def price_and_share(m):
+    """m (N,) -> (KL of one number (N,), share of draws with the right sign (N,))."""
+    # your code here
+    return torch.full_like(m, float("nan")), torch.full_like(m, float("nan"))
+
+
+# %%
+def check(answer) -> str:
+    """What is right, or what is wrong with it."""
+    m = torch.tensor([0.0, 0.5, 1.0, 2.0])
+    price, share = answer(m)
+    expected = torch.stack([parts.kl_to_standard_normal(value, torch.zeros(())) for value in m])
+    if not torch.allclose(price, expected, atol=1e-5):
+        return f"not yet: the price of m = {m.tolist()} should be {expected.tolist()}"
+    draws = m[:, None] + torch.randn(4, 200_000, generator=torch.Generator().manual_seed(0))
+    counted = (draws > 0).float().mean(1)
+    if not torch.allclose(share, counted, atol=5e-3):
+        return f"not yet: counted in 200,000 draws, the shares are {[round(v, 3) for v in counted.tolist()]}"
+    return "right"
+
+
+print(check(price_and_share))
+
+# %% [markdown]
+# **Solution** (folded: click the dots, or the bar, to open it)
+
+
+# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+def price_and_share_solution(m):
+    """m (N,) -> (KL of one number (N,), share of draws with the right sign (N,))."""
+    return m.square() / 2, torch.special.ndtr(m)
+
+
+print(check(price_and_share_solution))
+
+# %% [markdown]
+# ## What came next
+#
+# Both stages get the caption as *one* vector, the same for every place of the picture. AttnGAN (chapter 06) gives one
+# vector to each word, and lets every place choose.
