@@ -248,7 +248,7 @@ class StackGAN:
             return self.text.encode(captions)
 
     def explain(self, captions: Sequence[str], seed: int = 0) -> dict[str, Tensor]:
-        """Everything that is worth seeing: "sketch" of Stage I, "picture" of Stage II, its "mu" and "logvar", "text"."""
+        """Everything worth seeing: "sketch" of Stage I, "picture" of Stage II, its "mu" and "logvar", "text"."""
         text, dims = self.embed(captions), [self.config.z_dim, self.config.condition_dim, self.config.condition_dim]
         with torch.no_grad():
             return self.generator(*noise(seed, len(text), sum(dims)).split(dims, 1), text) | {"text": text}
