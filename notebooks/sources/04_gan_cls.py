@@ -242,6 +242,43 @@ apart = (verdicts["true picture, its caption"] > verdicts["true picture, another
 print(f"own caption above another's: {apart:.0%} of the pictures")
 
 # %% [markdown]
+# ### What can it read?
+#
+# $G$ learns from nothing but $D$, so it pays to ask $D$ alone. Take captions that name a single fact, one for each value
+# ("a red flower", "a blue flower", ...), and a true picture: which of them does $D$ find most fitting? And does $G$ draw
+# what such a caption names?
+
+# %%
+shelf = next(flowers.batches("val", 64, 200, n=200, shuffle=False))
+single = [(c, *f.items()) for c, f in (flowers.caption("val", i) for i in range(1500)) if len(f) == 1]
+rows = []
+for fact in flowers.attributes:
+    of_value = {}  # value -> up to four captions that name it and nothing else
+    for caption, (name, value) in single:
+        if name == fact and len(of_value.setdefault(value, [])) < 4:
+            of_value[value].append(caption)
+    values = list(of_value)
+    with torch.no_grad():
+        seen = system.discriminator.look(shelf.pictures)
+        logits = [
+            sum(system.discriminator.judge(seen, t.expand(len(seen), -1)) for t in system.embed(of_value[v])[:, None])
+            / len(of_value[v])
+            for v in values
+        ]
+    read = [values[k] for k in torch.stack(logits, 1).argmax(1).tolist()]
+    known = [
+        (truth[fact], answer) for truth, answer in zip(shelf.truth, read, strict=True) if truth.get(fact) in values
+    ]
+    asked_for = [caption for v in values for caption in of_value[v]]
+    obeyed = caption_accuracy(system.draw(asked_for, seed=1), asked_for, flowers).accuracy
+    rows.append({"fact": fact, "D reads": np.mean([a == b for a, b in known]), "G draws": obeyed})
+    rows[-1]["chance"] = 1 / len(values)
+show.table(sorted(rows, key=lambda row: -row["D reads"]), digits=2)
+
+# %% [markdown]
+# **Notice** how the two columns go together. A loss that falls only says that $D$ wins; it does not say by what. Where $D$
+# guesses, $G$ cannot know better, however long it is trained.
+#
 # ## How batch norm gave the answer away
 #
 # When we first trained $D$ of this model, it soon told right captions from wrong ones *without a mistake*, and on single
