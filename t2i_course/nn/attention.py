@@ -68,18 +68,18 @@ def _check(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
 class CrossAttention(nn.Module):
     """Several attentions side by side: x (B, N, dim) looks at a context (B, T, context_dim), or at itself.
 
-    Each head sees dim / heads numbers of every query, key and value.
+    Each head sees dim / heads numbers of every query, key and value, which have a `bias` in some systems.
     """
 
-    def __init__(self, dim: int, context_dim: int | None = None, heads: int = 8):
+    def __init__(self, dim: int, context_dim: int | None = None, heads: int = 8, bias: bool = False):
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim ({dim}) cannot be shared out equally among {heads} heads.")
         context_dim = dim if context_dim is None else context_dim
         self.heads = heads
-        self.to_q = nn.Linear(dim, dim, bias=False)
-        self.to_k = nn.Linear(context_dim, dim, bias=False)
-        self.to_v = nn.Linear(context_dim, dim, bias=False)
+        self.to_q = nn.Linear(dim, dim, bias=bias)
+        self.to_k = nn.Linear(context_dim, dim, bias=bias)
+        self.to_v = nn.Linear(context_dim, dim, bias=bias)
         self.to_out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:

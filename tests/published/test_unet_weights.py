@@ -1,0 +1,116 @@
+"""Published U-Nets: names and shapes of every format, outputs of the original code, clear errors."""
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from t2i_course.nn.unet import CLASSIFIERS, VARIANTS, Config, NoisyClassifier, UNet
+from t2i_course.published.unet import convert, load_classifier, load_unet
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+KEYS = json.loads(gzip.decompress((GOLDEN / "unet_keys.json.gz").read_bytes()))
+
+# The golden files are of the original code at a reduced width, with its random weights.
+ADM = Config(32, (1, 2, 2), 1, (1, 2), classes=7, head_dim=32, out=6)
+CLASSIFIER = Config(32, (1, 2, 2), 1, (1, 2), head_dim=32, out=7)
+SD = Config(32, (1, 2, 2), 1, (0, 1), channels=4, out=4, heads=8, context_dim=40, scale_shift=False, resample="conv")
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_name_of_a_published_file_has_its_place(name):
+    variant, keys = KEYS[name]["variant"], KEYS[name]["keys"]
+    config = VARIANTS[variant] if isinstance(variant, str) else CLASSIFIERS[variant]
+    with torch.device("meta"):
+        net = UNet(config) if isinstance(variant, str) else NoisyClassifier(config, variant)
+        state = convert({key: torch.empty(shape) for key, shape in keys.items()}, config)
+    assert {key: t.shape for key, t in state.items()} == {key: t.shape for key, t in net.state_dict().items()}
+
+
+def golden(name, net, small=False):
+    """A net with the weights of a golden file, its inputs and its outputs. small: most weights divided by 32."""
+    tensors = load_file(GOLDEN / f"{name}.safetensors")
+    parts = {"weights": {}, "in": {}, "out": {}}
+    for key, tensor in tensors.items():
+        part, _, rest = key.partition("/")
+        parts[part][rest] = tensor.float() if tensor.is_floating_point() else tensor
+    state = convert(parts["weights"], net.config)
+    if small:
+        norms = [key for key, module in net.named_modules() if isinstance(module, torch.nn.GroupNorm)]
+        state = {key: t if key.rpartition(".")[0] in norms else t / 32 for key, t in state.items()}
+    net.load_state_dict(state)
+    return net.eval(), parts["in"], parts["out"]
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_adm_is_that_of_openai(small):
+    net, given, out = golden("adm256_unet", UNet(ADM), small)
+    with torch.no_grad():
+        found = net(given["x"], given["t"], classes=given["y"])
+    torch.testing.assert_close(found, out["small_out" if small else "out"], atol=9e-5, rtol=0)
+
+
+def test_heads_in_the_other_order_are_found_out():
+    """With the order of ADM 64 the same weights are another network: this is what makes the test above sharp."""
+    tensors = load_file(GOLDEN / "adm256_unet.safetensors")
+    weights = {key.removeprefix("weights/"): t.float() for key, t in tensors.items() if key.startswith("weights/")}
+    net = UNet(ADM).eval()
+    net.load_state_dict(convert(weights, ADM, new_order=True))
+    with torch.no_grad():
+        found = net(tensors["in/x"], tensors["in/t"], classes=tensors["in/y"])
+    assert (found - tensors["out/out"]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_the_classifier_and_its_gradient_are_those_of_openai(small):
+    net, given, out = golden("adm_classifier", NoisyClassifier(CLASSIFIER, 16), small)
+    x = given["x"].requires_grad_()
+    logits = net(x, given["t"])
+    torch.testing.assert_close(logits, out["small_logits" if small else "logits"], atol=3e-5, rtol=0)
+    if not small:
+        chosen = logits.log_softmax(1)[range(len(x)), given["y"]]
+        (gradient,) = torch.autograd.grad(chosen.sum(), x)
+        torch.testing.assert_close(gradient, out["grad_log_prob"], atol=2e-5, rtol=0)
+
+
+def test_stable_diffusion_is_that_of_compvis():
+    net, given, out = golden("sd1_unet", UNet(SD))
+    with torch.no_grad():
+        found = net(given["x"], given["t"], given["context"])
+    torch.testing.assert_close(found, out["eps"], atol=1e-4, rtol=0)
+
+
+def test_the_moving_average_is_taken_where_there_is_one():
+    with torch.device("meta"):
+        names = UNet(SD).state_dict()
+    del names
+    tensors = load_file(GOLDEN / "sd1_unet.safetensors")
+    own = {k.removeprefix("weights/"): t for k, t in tensors.items() if k.startswith("weights/")}
+    averaged = {"model_ema." + k.removeprefix("model.").replace(".", ""): t + 1 for k, t in own.items()}
+    plain, ema = convert(own, SD), convert(own | averaged | {"first_stage_model.x": torch.ones(1)}, SD)
+    assert plain.keys() == ema.keys()
+    for key, tensor in plain.items():
+        torch.testing.assert_close(ema[key], tensor + 1)
+
+
+def test_clear_errors(tmp_path):
+    with pytest.raises(ValueError, match="There is no U-Net 'sd_9'. There are: ddpm_cifar10"):
+        load_unet("x.safetensors", "sd_9")
+    with pytest.raises(ValueError, match="no classifier for size 100"):
+        load_classifier("x.safetensors", 100)
+    with pytest.raises(ValueError, match=r"There is no file .*x\.safetensors\. It must hold the U-Net 'sd_1'"):
+        load_unet(tmp_path / "x.safetensors", "sd_1")
+    save_file({"input_blocks.0.0.weight": torch.zeros(2, 3, 3, 3)}, tmp_path / "y.safetensors")
+    with pytest.raises(ValueError, match=r"y\.safetensors holds the weights of another network"):
+        load_unet(tmp_path / "y.safetensors", "adm_64")
+    net = UNet(replace(SD, dim=32))
+    with pytest.raises(ValueError, match=r"takes \(B, 4, H, W\) with H and W multiples of 4, not \(1, 3, 8, 8\)"):
+        net(torch.zeros(1, 3, 8, 8), torch.zeros(1), torch.zeros(1, 2, 40))
+    with pytest.raises(ValueError, match="needs a context"):
+        net(torch.zeros(1, 4, 8, 8), torch.zeros(1))
+    with pytest.raises(ValueError, match="knows no classes"):
+        net(torch.zeros(1, 4, 8, 8), torch.zeros(1), torch.zeros(1, 2, 40), classes=torch.zeros(1, dtype=torch.long))
