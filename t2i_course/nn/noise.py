@@ -1,5 +1,7 @@
 """Noise that belongs to a picture, not to a batch."""
 
+from collections.abc import Callable
+
 import torch
 from numpy.random import SeedSequence
 from torch import Tensor
@@ -10,11 +12,13 @@ def noise(seed: int, batch: int, *shape: int) -> Tensor:
 
     Row i follows from `seed` and i alone, so a caption gets the same noise whether it is drawn alone or with others.
     """
+    return noise_stream(seed, batch)(*shape)
+
+
+def noise_stream(seed: int, batch: int) -> Callable[..., Tensor]:
+    """A function that gives standard normal noise (batch, *shape), new at every call; row i has a stream of its own."""
     if seed < 0:
         raise ValueError(f"seed={seed}: a seed is not negative.")
-
-    def row(i):
-        generator = torch.Generator().manual_seed(int(SeedSequence([seed, i]).generate_state(1)[0]))
-        return torch.randn(shape, generator=generator)
-
-    return torch.stack([row(i) for i in range(batch)])
+    seeds = (int(SeedSequence([seed, i]).generate_state(1)[0]) for i in range(batch))
+    rows = [torch.Generator().manual_seed(s) for s in seeds]
+    return lambda *shape: torch.stack([torch.randn(shape, generator=row) for row in rows])

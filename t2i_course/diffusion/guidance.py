@@ -1,0 +1,70 @@
+"""Guidance: a diffusion model is pushed towards what was asked for. Each way is a wrapper around `denoise`.
+
+    classifier guidance       eps - s sqrt(1 - alpha_bar) grad log p(y | x_t)    Dhariwal and Nichol 2021, algorithm 2
+    classifier-free guidance  uncond + s (cond - uncond)                         Ho and Salimans 2022, equation 6
+
+s is the guidance scale: 0 leaves the model as it is with a classifier; without one, 0 forgets the caption, 1 is the
+plain conditional model, and more exaggerates what the caption makes different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .process import Process
+from .samplers import Denoise
+
+
+def classifier_free(
+    model: Callable[..., Tensor], context: Tensor, null: Tensor, guidance_scale: float, channels: int | None = None
+) -> Denoise:
+    """Asks with the caption and without it, in one batch. context, null: (B, T, K).
+
+    channels: how many channels of the prediction are guided, all unless given; of a model with a learned variance only
+    the first half is, and the rest is taken from the caption's.
+    """
+    if guidance_scale == 1:
+        return lambda x, t: model(x, _times(x, t), context)
+    both = torch.cat([null, context])
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        uncond, cond = model(torch.cat([x, x]), _times(torch.cat([x, x]), t), both).chunk(2)
+        guided = uncond + guidance_scale * (cond - uncond)
+        return guided if channels is None else torch.cat([guided[:, :channels], cond[:, channels:]], 1)
+
+    return denoise
+
+
+def by_gradient(
+    denoise: Denoise, process: Process, log_likelihood: Callable[[Tensor, int], Tensor], guidance_scale: float
+) -> Denoise:
+    """Any model that predicts eps, pushed up log p(y | x_t): log_likelihood(x_t, t) -> (B,), of a classifier or of CLIP
+    that know noisy pictures."""
+    if process.predicts != "eps":
+        raise ValueError(f"Guidance by a gradient is written for eps, and this model predicts {process.predicts}.")
+
+    def guided(x: Tensor, t: int) -> Tensor:
+        with torch.enable_grad():
+            x_in = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(log_likelihood(x_in, t).sum(), x_in)
+        prediction = denoise(x, t)
+        push = guidance_scale * process.at(t, x)[1] * gradient
+        return torch.cat([prediction[:, : x.shape[1]] - push, prediction[:, x.shape[1] :]], 1)
+
+    return guided
+
+
+def classified(classifier: Callable[[Tensor, Tensor], Tensor], classes: Tensor) -> Callable[[Tensor, int], Tensor]:
+    """log p(class | x_t) of a classifier with logits (B, classes), for `by_gradient`; classes (B,)."""
+
+    def log_likelihood(x: Tensor, t: int) -> Tensor:
+        return classifier(x, _times(x, t)).log_softmax(1).gather(1, classes[:, None])[:, 0]
+
+    return log_likelihood
+
+
+def _times(x: Tensor, t: int) -> Tensor:
+    return torch.full((len(x),), t, device=x.device)

@@ -1,0 +1,120 @@
+"""Samplers where the right answer is known: Gaussian data, whose best denoiser is a formula."""
+
+import pytest
+import torch
+
+from t2i_course.diffusion import samplers
+from t2i_course.diffusion.guidance import by_gradient, classified, classifier_free
+from t2i_course.diffusion.process import Process, linear, scaled_linear
+from t2i_course.diffusion.samplers import evenly, from_end_to_end
+from t2i_course.nn.noise import noise, noise_stream
+
+MEAN, STD = 0.5, 0.2
+PROCESS = Process(scaled_linear())
+
+
+def best(x, t):
+    """E[eps | x_t] if every pixel of the data is from N(MEAN, STD^2)."""
+    signal, sigma = PROCESS.at(t, x)
+    variance = signal.square() * STD**2 + sigma.square()
+    return sigma * (x - signal * MEAN) / variance
+
+
+def last(steps):
+    *_, (x, _) = steps
+    return x
+
+
+X = noise(0, 50, 1, 16, 16)
+ODE = {
+    "ddim": lambda ts: samplers.ddim(PROCESS, best, X, ts),
+    "plms": lambda ts: samplers.plms(PROCESS, best, X, ts),
+    "dpm_solver": lambda ts: samplers.dpm_solver(PROCESS, best, X, ts),
+    "euler": lambda ts: samplers.euler(PROCESS, best, X, ts),
+    "heun": lambda ts: samplers.heun(PROCESS, best, X, ts),
+}
+
+
+@pytest.mark.parametrize("name", ODE)
+def test_all_samplers_arrive_at_the_data(name):
+    x = last(ODE[name](from_end_to_end(PROCESS, 100)))
+    assert x.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert x.std().item() == pytest.approx(STD, abs=0.02)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_ddpm_arrives_at_the_data(large):
+    x = last(samplers.ddpm(PROCESS, best, X, evenly(PROCESS, 250), noise_stream(1, 50), large, clip=None))
+    assert x.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert x.std().item() == pytest.approx(STD, abs=0.03)
+
+
+def test_solvers_of_higher_order_need_fewer_steps():
+    """The exact end of the path of each picture is known: it is as far from the mean as it was at the start."""
+    signal, sigma = PROCESS.at(999, X)
+    start = (X - signal * MEAN) / (signal.square() * STD**2 + sigma.square()).sqrt()
+    exact = MEAN + STD * start
+    error = {name: (last(run(from_end_to_end(PROCESS, 12))) - exact).abs().mean().item() for name, run in ODE.items()}
+    assert error["dpm_solver"] < error["ddim"]
+    assert error["heun"] < error["euler"]
+    torch.testing.assert_close(last(ODE["euler"](evenly(PROCESS, 20))), last(ODE["ddim"](evenly(PROCESS, 20))))
+
+
+def test_each_picture_has_its_own_noise_whatever_the_batch():
+    def draw(batch):
+        x = noise(3, batch, 1, 4, 4)
+        return last(samplers.ddpm(PROCESS, best, x, evenly(PROCESS, 10), noise_stream(4, batch)))
+
+    torch.testing.assert_close(draw(3)[:2], draw(2))
+
+
+def test_timesteps():
+    assert evenly(PROCESS, 4) == [750, 500, 250, 0]
+    assert evenly(PROCESS, 50, offset=1)[:2] == [981, 961]
+    assert from_end_to_end(PROCESS, 3) == [999, 500, 0]
+    assert from_end_to_end(PROCESS, 1) == [999]
+    for wrong in (0, 1001):
+        with pytest.raises(ValueError, match=f"steps={wrong}: this process has from 1 to 1000"):
+            evenly(PROCESS, wrong)
+
+
+def test_classifier_free_guidance():
+    """One call with both captions; 1 is the caption's own prediction, 0 the empty one's."""
+    calls = []
+
+    def model(x, t, context):
+        calls.append(len(x))
+        return context.mean((1, 2))[:, None, None, None] * torch.ones(len(x), 2, 4, 4) + 0 * t[:, None, None, None]
+
+    cond, null, x = torch.full((3, 5, 2), 2.0), torch.full((3, 5, 2), 1.0), torch.zeros(3, 2, 4, 4)
+    for scale, expected in ((0, 1.0), (1, 2.0), (3, 4.0)):
+        assert torch.equal(classifier_free(model, cond, null, scale)(x, 7), torch.full((3, 2, 4, 4), expected))
+    assert calls == [6, 3, 6]
+    half = classifier_free(model, cond, null, 3, channels=1)(x, 7)
+    assert half[:, 0].eq(4).all()
+    assert half[:, 1].eq(2).all()
+
+
+def test_guidance_by_a_classifier_moves_the_samples_as_bayes_says():
+    """Data N(0, 1), and a "classifier" that likes large pixels, a x: what it likes is N(a, 1)."""
+    process = Process(linear())
+
+    def standard(x, t):  # x_t is N(0, 1) at every t
+        return process.at(t, x)[1] * x
+
+    x = noise(0, 200, 1, 4, 4)
+    tilted = by_gradient(standard, process, lambda x, t: (x * process.at(t, x)[0]).flatten(1).sum(1), 0.6)
+    moved = last(samplers.ddim(process, tilted, x, from_end_to_end(process, 200)))
+    plain = last(samplers.ddim(process, standard, x, from_end_to_end(process, 200)))
+    assert (moved - plain).mean().item() == pytest.approx(0.6, abs=0.03)
+    with pytest.raises(ValueError, match="written for eps, and this model predicts v"):
+        by_gradient(standard, Process(linear(), "v"), lambda x, t: x, 1.0)
+
+
+def test_the_likelihood_of_a_class():
+    def classifier(x, t):
+        return torch.stack([x.flatten(1).sum(1), 0 * t], 1)
+
+    x = torch.tensor([[[[2.0]]], [[[-1.0]]]])
+    found = classified(classifier, torch.tensor([0, 1]))(x, 5)
+    torch.testing.assert_close(found, torch.sigmoid(torch.tensor([2.0, 1.0])).log())
