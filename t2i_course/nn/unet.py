@@ -116,10 +116,10 @@ class ResBlock(nn.Module):
 class SelfAttention(nn.Module):
     """Every place looks at all places."""
 
-    def __init__(self, dim: int, config: Config):
+    def __init__(self, dim: int, heads: int, eps: float):
         super().__init__()
-        self.norm = group_norm(dim, 1e-6 if config.ddpm else 1e-5)
-        self.attention = CrossAttention(dim, heads=heads_of(dim, config), bias=True)
+        self.norm = group_norm(dim, eps)
+        self.attention = CrossAttention(dim, heads=heads, bias=True)
         zeroed(self.attention.to_out)
 
     def forward(self, x: Tensor, *_) -> Tensor:
@@ -225,7 +225,9 @@ class Encoder(nn.Module):
         c, dim = self.config, self.widths[-1 if level is None else level]
         if level is not None and level not in c.attend:
             return []
-        return [Transformer(dim, c, level in c.only_context) if c.context_dim else SelfAttention(dim, c)]
+        if c.context_dim:
+            return [Transformer(dim, c, level in c.only_context)]
+        return [SelfAttention(dim, heads_of(dim, c), 1e-6 if c.ddpm else 1e-5)]
 
     def embed(self, t: Tensor, classes: Tensor | None = None) -> Tensor:
         """Timesteps (B,), and class numbers (B,) if the network knows classes -> (B, 4 dim)."""

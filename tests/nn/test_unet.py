@@ -76,7 +76,7 @@ def test_timestep_embedding():
 def test_untrained_it_predicts_nothing_and_its_blocks_pass_everything_on(config):
     torch.manual_seed(0)
     x, t_emb, context = torch.randn(2, 64, 8, 8), torch.randn(2, 128), torch.randn(2, 3, 10)
-    attention = Transformer(64, config) if config.context_dim else SelfAttention(64, config)
+    attention = Transformer(64, config) if config.context_dim else SelfAttention(64, 2, 1e-5)
     for block in (ResBlock(64, 64, config), attention):
         torch.testing.assert_close(block(x, t_emb, context), x)
     given = (torch.randn(2, 3, 8, 8), torch.tensor([5, 900]), context if config.context_dim else None)

@@ -1,0 +1,173 @@
+"""The autoencoder of latent diffusion: a picture as a small map of few numbers, and back.
+
+"High-Resolution Image Synthesis with Latent Diffusion Models", Rombach, Blattmann, Lorenz, Esser and Ommer, CVPR 2022;
+the network is that of VQGAN ("Taming Transformers", Esser, Rombach and Ommer, CVPR 2021). What is between the two
+halves is kept simple, so that a diffusion model can learn it, in one of two ways:
+
+    KL   the encoder gives a mean and a variance, and is drawn a little towards N(0, 1)
+    VQ   every vector is replaced by the nearest of a codebook (nn/quantize.py)
+
+"f8" says by how much it is smaller: 256x256 pixels become 32x32 places. B pictures, C channels, Z numbers at a place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2i_course.nn.quantize import Quantizer
+from t2i_course.nn.unet import Down, SelfAttention, Up, group_norm
+
+EPS = 1e-6  # of group norms
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of an autoencoder."""
+
+    z: int  # numbers at a place of the latent
+    mults: tuple[int, ...]  # channels of each level, in units of dim; each level is half as wide and high
+    dim: int = 128
+    blocks: int = 2  # residual blocks of a level in the encoder; in the decoder there is one more
+    attend: tuple[int, ...] = ()  # levels with attention after each block
+    middle_attends: bool = True
+    codes: int = 0  # in the codebook; none: KL
+
+
+VARIANTS = {
+    "kl_f4": Config(3, (1, 2, 4)),
+    "kl_f8": Config(4, (1, 2, 4, 4)),  # that of Stable Diffusion
+    "kl_f16": Config(16, (1, 1, 2, 2, 4), attend=(4,)),
+    "kl_f32": Config(64, (1, 1, 2, 2, 4, 4), attend=(4, 5)),
+    "vq_f4": Config(3, (1, 2, 4), codes=8192),
+    "vq_f4_noattn": Config(3, (1, 2, 4), middle_attends=False, codes=8192),
+    "vq_f8": Config(4, (1, 2, 2, 4), attend=(3,), codes=16384),
+    "vq_f8_n256": Config(4, (1, 2, 2, 4), attend=(3,), codes=256),
+    "vq_f16": Config(8, (1, 1, 2, 2, 4), attend=(4,), codes=16384),
+    "vqgan_f16_1024": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=1024),
+    "vqgan_f16_16384": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=16384),
+}
+
+
+class ResBlock(nn.Module):
+    """Two convolutions, added to the input."""
+
+    def __init__(self, dim_in: int, dim: int):
+        super().__init__()
+        self.norm1 = group_norm(dim_in, EPS)
+        self.conv1 = nn.Conv2d(dim_in, dim, 3, padding=1)
+        self.norm2 = group_norm(dim, EPS)
+        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.skip = nn.Conv2d(dim_in, dim, 1) if dim_in != dim else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        return self.skip(x) + self.conv2(F.silu(self.norm2(h)))
+
+
+def row(dim_in: int, dim: int, attends: bool) -> nn.Sequential:
+    """A residual block, and attention if it has some."""
+    return nn.Sequential(ResBlock(dim_in, dim), *([SelfAttention(dim, 1, EPS)] if attends else []))
+
+
+def middle(dim: int, attends: bool) -> nn.Sequential:
+    """What both halves have where the map is smallest."""
+    return nn.Sequential(*row(dim, dim, attends), ResBlock(dim, dim))
+
+
+def last(dim: int, out: int) -> nn.Sequential:
+    """To what is asked for."""
+    return nn.Sequential(group_norm(dim, EPS), nn.SiLU(), nn.Conv2d(dim, out, 3, padding=1))
+
+
+class Encoder(nn.Sequential):
+    """Pictures (B, 3, H, W) -> (B, out, H / f, W / f)."""
+
+    def __init__(self, config: Config, out: int):
+        widths, rows = [config.dim * mult for mult in config.mults], []
+        dim = config.dim
+        for level, width in enumerate(widths):
+            for _ in range(config.blocks):
+                rows.append(row(dim, width, level in config.attend))
+                dim = width
+            if level < len(widths) - 1:
+                rows.append(nn.Sequential(Down(dim, ddpm=True)))
+        super().__init__()
+        self.first = nn.Conv2d(3, config.dim, 3, padding=1)
+        self.rows = nn.Sequential(*rows)
+        self.middle = middle(dim, config.middle_attends)
+        self.last = last(dim, out)
+
+
+class Decoder(nn.Sequential):
+    """(B, Z, H / f, W / f) -> pictures (B, 3, H, W)."""
+
+    def __init__(self, config: Config):
+        widths, rows = [config.dim * mult for mult in config.mults], []
+        dim = widths[-1]
+        for level in reversed(range(len(widths))):
+            for _ in range(config.blocks + 1):
+                rows.append(row(dim, widths[level], level in config.attend))
+                dim = widths[level]
+            if level:
+                rows[-1].append(Up(dim))
+        super().__init__()
+        self.first = nn.Conv2d(config.z, widths[-1], 3, padding=1)
+        self.middle = middle(widths[-1], config.middle_attends)
+        self.rows = nn.Sequential(*rows)
+        self.last = last(dim, 3)
+
+
+class Autoencoder(nn.Module):
+    """Pictures (B, 3, H, W) in [-1, 1] <-> latents (B, Z, H / f, W / f)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config, per_place = config, config.z * (1 if config.codes else 2)
+        self.encoder, self.decoder = Encoder(config, per_place), Decoder(config)
+        self.before = nn.Conv2d(per_place, per_place, 1)
+        self.after = nn.Conv2d(config.z, config.z, 1)
+        self.quantizer = Quantizer(config.codes, config.z) if config.codes else None
+
+    @property
+    def factor(self) -> int:
+        """f: how many times smaller the latent is."""
+        return 2 ** (len(self.config.mults) - 1)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a KL autoencoder: the mean and the log variance, which is kept in [-30, 20], of the latents of x."""
+        mean, log_variance = self.before(self.encoder(self._checked(x))).chunk(2, 1)
+        return mean, log_variance.clamp(-30, 20)
+
+    def encode(self, x: Tensor, eps: Tensor | None = None) -> Tensor:
+        """Latents: what a diffusion model learns. KL: the mean, or with noise eps a draw. VQ: not yet quantised."""
+        if self.quantizer:
+            return self.before(self.encoder(self._checked(x)))
+        mean, log_variance = self.moments(x)
+        return mean if eps is None else mean + (log_variance / 2).exp() * eps
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents -> pictures, near [-1, 1]. VQ: every place is quantised first, so codes' vectors stay as they are."""
+        return self.decoder(self.after(self.quantizer(z)[0] if self.quantizer else z))
+
+    def _checked(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % self.factor or x.shape[3] % self.factor:
+            raise ValueError(
+                f"This autoencoder takes pictures (B, 3, H, W) with H and W multiples of {self.factor}, "
+                f"not {tuple(x.shape)}."
+            )
+        return x
+
+
+def kl_loss(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL( N(mean, variance) || N(0, 1) ) of each latent, summed over its numbers: (B,)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
+
+
+@torch.no_grad()
+def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
+    """What latents are multiplied with before diffusion, so that they vary as much as the noise (section 4.3.2)."""
+    return 1 / autoencoder.encode(pictures).std().item()

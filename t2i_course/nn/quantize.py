@@ -1,0 +1,44 @@
+"""Vector quantisation: every vector is replaced by the nearest entry of a learned codebook, a *code*.
+
+"Neural Discrete Representation Learning", van den Oord, Vinyals and Kavukcuoglu, NeurIPS 2017 (VQ-VAE). The choice has
+no gradient, so backwards it is passed over ("straight through"), and two terms bring vectors h and entries e together:
+
+    L_VQ = | sg(h) - e |^2 + beta | h - sg(e) |^2        sg: no gradient flows back (equation 3)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Quantizer(nn.Module):
+    """A codebook of K entries of D numbers."""
+
+    def __init__(self, codes: int, dim: int, beta: float = 0.25):
+        super().__init__()
+        self.codebook = nn.Embedding(codes, dim)
+        nn.init.uniform_(self.codebook.weight, -1 / codes, 1 / codes)
+        self.beta = beta
+
+    def indices(self, h: Tensor) -> Tensor:
+        """Vectors (B, D, H, W) -> the numbers of their nearest codes (B, H, W)."""
+        flat, entries = h.movedim(1, -1), self.codebook.weight
+        distance = entries.square().sum(1) - 2 * flat @ entries.T  # + |h|^2, which is the same for all
+        return distance.argmin(-1)
+
+    def look_up(self, indices: Tensor) -> Tensor:
+        """Numbers of codes (B, H, W) -> their vectors (B, D, H, W)."""
+        return self.codebook(indices).movedim(-1, 1)
+
+    def forward(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors (B, D, H, W) -> those of their codes, straight through; the codes' numbers (B, H, W); L_VQ."""
+        indices = self.indices(h)
+        e = self.look_up(indices)
+        loss = (h.detach() - e).square().mean() + self.beta * (h - e.detach()).square().mean()
+        return h + (e - h).detach(), indices, loss
+
+    def perplexity(self, indices: Tensor) -> Tensor:
+        """How many codes are in use, as if all were used alike: e to the entropy of their shares."""
+        share = torch.bincount(indices.flatten(), minlength=len(self.codebook.weight)).float() / indices.numel()
+        return torch.special.entr(share).sum().exp()

@@ -1,0 +1,51 @@
+"""Vector quantisation: nearest codes, gradients past the choice, and the two terms."""
+
+import pytest
+import torch
+
+from t2i_course.nn.quantize import Quantizer
+
+
+def some(codes=7, dim=3):
+    torch.manual_seed(0)
+    quantizer = Quantizer(codes, dim)
+    torch.nn.init.normal_(quantizer.codebook.weight)
+    return quantizer, torch.randn(2, dim, 4, 5)
+
+
+def test_each_vector_gets_its_nearest_code():
+    quantizer, h = some()
+    distances = torch.cdist(h.movedim(1, -1).reshape(-1, 3), quantizer.codebook.weight)
+    e, indices, _ = quantizer(h)
+    assert torch.equal(indices.flatten(), distances.argmin(1))
+    torch.testing.assert_close(e, quantizer.look_up(indices))
+    assert torch.equal(quantizer.indices(e), indices)  # codes stay as they are
+
+
+def test_gradients_pass_straight_through():
+    quantizer, h = some()
+    h.requires_grad_()
+    e, _, _ = quantizer(h)
+    weight = torch.randn_like(e)
+    (e * weight).sum().backward()
+    torch.testing.assert_close(h.grad, weight)
+    assert quantizer.codebook.weight.grad is None
+
+
+def test_the_two_terms():
+    """Codes are pulled with weight 1, vectors with weight beta."""
+    quantizer, h = some()
+    h.requires_grad_()
+    e, indices, loss = quantizer(h)
+    difference = h.detach() - quantizer.look_up(indices).detach()
+    assert loss.item() == pytest.approx(1.25 * difference.square().mean().item(), rel=1e-5)
+    loss.backward()
+    torch.testing.assert_close(h.grad, 0.25 * 2 * difference / difference.numel())
+    chosen = torch.zeros(7, 3).index_add_(0, indices.flatten(), difference.movedim(1, -1).reshape(-1, 3))
+    torch.testing.assert_close(quantizer.codebook.weight.grad, -2 * chosen / difference.numel())
+
+
+def test_perplexity_counts_the_codes_in_use():
+    quantizer, _ = some()
+    assert quantizer.perplexity(torch.tensor([3, 3, 3])).item() == pytest.approx(1)
+    assert quantizer.perplexity(torch.tensor([0, 1, 2, 5])).item() == pytest.approx(4)
