@@ -36,7 +36,7 @@ from t2i_course.weights import load_weights
 from t2i_course.worlds.language import words as split_words
 
 from .damsm import DAMSM, WORLDS, also_fits, read
-from .parts import Discriminator, initialise, judged_together, kl_to_standard_normal, should_be
+from .parts import LOUDNESS, Discriminator, initialise, judged_together, kl_to_standard_normal, should_be, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -55,6 +55,7 @@ class Config:
     discriminator_width: int = 64
     residuals: int = 2  # blocks of a refining stage
     damsm_weight: float = 5.0  # lambda
+    match: bool = False  # the discriminators also learn by `matching`, and G from them: not in the paper
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -66,7 +67,13 @@ VARIANTS = {
     "bird": Config(),
     "coco": Config(generator_width=48, discriminator_width=96, residuals=3, damsm_weight=50.0),
     "small": Config(
-        first_size=32, text_dim=128, generator_width=32, discriminator_width=24, residuals=1, damsm_weight=0.5
+        first_size=32,
+        text_dim=128,
+        generator_width=32,
+        discriminator_width=24,
+        residuals=1,
+        damsm_weight=0.5,
+        match=True,
     ),
 }
 
@@ -209,7 +216,8 @@ def losses(
 
     reals: true pictures at the size of each stage; if there are fewer, only the first stages draw and learn. text:
     words, sentence and mask as `damsm.read` gives them. same (B, B): the captions that also fit other pictures.
-    before_damsm: what happens to pictures before the DAMSM, which is frozen, looks at them.
+    before_damsm: what happens to pictures before the DAMSM, which is frozen, looks at them. If the discriminators can
+    match, all also learn by `matching`.
     """
     words, sentence, mask = text
     generator, discriminators = net["generator"], net["discriminators"]
@@ -221,7 +229,8 @@ def losses(
     terms = {}
     for size, d, real, drawn in stages:  # true and drawn pictures in one batch: see `judged_together`
         seen, seen_drawn = d.look(torch.cat([real, drawn.detach()])).chunk(2)
-        terms[f"at {size}"] = discriminator_loss(d, seen, seen_drawn, sentence, wrongs)
+        loss = discriminator_loss(d, seen, seen_drawn, sentence, wrongs)
+        terms[f"at {size}"] = with_matching(d, loss, seen, sentence)["loss"]
     yield "discriminators", {"loss": sum(terms.values()), **terms}
 
     discriminators.requires_grad_(False)  # they are asked, not taught: a third less work
@@ -229,7 +238,8 @@ def losses(
     for size, d, real, drawn in stages:
         seen, seen_drawn = d.look(torch.cat([real, drawn])).chunk(2)
         logits = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)[-1]
-        terms[f"at {size}"] = should_be(1.0, logits) + should_be(1.0, d.judge_alone(seen_drawn))
+        loss = should_be(1.0, logits) + should_be(1.0, d.judge_alone(seen_drawn))
+        terms[f"at {size}"] = with_matching(d, loss, seen_drawn, sentence, LOUDNESS)["loss"]
     found = damsm.losses(before_damsm(out["pictures"][-1]), words, sentence, mask, same)
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + config.damsm_weight * sum(found.values()) + kl
@@ -256,7 +266,8 @@ def shaken(pictures: Tensor) -> Tensor:
 
 def build(config: Config) -> nn.ModuleDict:
     """A generator and one discriminator for each stage that have yet to be trained."""
-    discriminators = (Discriminator(size, config.discriminator_width, config.text_dim) for size in config.sizes)
+    width, matched = config.discriminator_width, config.text_dim if config.match else 0
+    discriminators = (Discriminator(size, width, config.text_dim, matched=matched) for size in config.sizes)
     net = nn.ModuleDict({"generator": Generator(config), "discriminators": nn.ModuleList(discriminators)})
     initialise(net)
     return net

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2i_course import worlds
+from t2i_course.nn.losses import matching_loss
 from t2i_course.nn.world_cnn import WIDTHS, Trunk, load_trunk
 from t2i_course.paths import DATA
 from t2i_course.text import word_rnn
@@ -183,16 +184,6 @@ def word_scores(words: Tensor, regions: Tensor, mask: Tensor, gamma_1: float, ga
     contexts = (alpha.flatten(1, 2) @ regions).unflatten(1, words.shape[:2])  # (P, B, T, D)
     cosine = torch.einsum("pbtd,btd->pbt", contexts, F.normalize(words, dim=-1)) / contexts.norm(dim=-1)
     return (gamma_2 * cosine).masked_fill(~mask, FAR).logsumexp(-1).T
-
-
-def matching_loss(scores: Tensor, same: Tensor) -> Tensor:
-    """Scores (B captions, B pictures) -> how badly they find each other, both ways.
-
-    same (B, B), bool: pairs besides the diagonal that also fit. They are neither right nor wrong, and are left out.
-    """
-    scores = scores.masked_fill(same, FAR)
-    right = torch.arange(len(scores), device=scores.device)
-    return F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)
 
 
 def also_fits(batch) -> Tensor:

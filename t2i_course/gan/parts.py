@@ -1,4 +1,4 @@
-"""What the GANs of 2016 to 2018 share: how a discriminator is asked about pairs, and two losses."""
+"""What the GANs of 2016 to 2018 share: how a discriminator is asked about pairs, and their losses."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t2i_course.nn.losses import matching_loss
+
+SHARPNESS = 8.0  # of the comparison within a batch: what cosines are multiplied by
+LOUDNESS = 2.0  # of `matching` in the loss of a generator
+
 
 class Discriminator(nn.Module):
     """Judges pictures of one size, with their captions and (`alone`) without. StackGAN and AttnGAN have it alike.
 
-    `look` sees features (B, 8C, 4, 4) in pictures (B, 3, size, size); captions are vectors (B, text_dim).
+    `look` sees features (B, 8C, 4, 4) in pictures (B, 3, size, size); captions are vectors (B, text_dim). With
+    `matched` numbers in an embedding of a caption it also learns by `matching`.
     """
 
-    def __init__(self, size: int, width: int, text_dim: int, alone: bool = True):
+    def __init__(self, size: int, width: int, text_dim: int, alone: bool = True, matched: int = 0):
         super().__init__()
         c, leaky = width, nn.LeakyReLU(0.2)
 
@@ -34,6 +40,7 @@ class Discriminator(nn.Module):
         self.look = nn.Sequential(*layers)
         self.compare = nn.Sequential(*block(8 * c + text_dim, 8 * c, 3, 1), nn.Conv2d(8 * c, 1, 4))
         self.alone = nn.Conv2d(8 * c, 1, 4) if alone else None
+        self.match = nn.Linear(8 * c * 4 * 4, matched) if matched else None
 
     def judge(self, seen: Tensor, text: Tensor) -> Tensor:
         """Logits (B,): is this a true picture of this caption?"""
@@ -53,6 +60,27 @@ def should_be(answer: float, logits: Tensor) -> Tensor:
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL( N(mu, e^logvar) || N(0, 1) ), the mean over all numbers: -1/2 (1 + logvar - mu^2 - e^logvar)."""
     return -0.5 * (1 + logvar - mu.square() - logvar.exp()).mean()
+
+
+def matching(match: nn.Module, seen: Tensor, text: Tensor) -> Tensor:
+    """The `matching_loss` between what D sees in pictures (B, C, H, W) and the embeddings (B, E) of their captions.
+
+    `match` is D's layer from the one to the other. It tells D of each picture not just that a caption is wrong, but
+    which one is right, as a text encoder is taught; GANs did so from 2018 on (AttnGAN's DAMSM, XMC-GAN). Our small ones
+    need it: from the single number "true or not" alone, D takes many times as long to learn what petals look like.
+    """
+    pictures = F.normalize(match(seen.flatten(1)).float(), dim=1)
+    return matching_loss(SHARPNESS * F.normalize(text.float(), dim=1) @ pictures.T)
+
+
+def with_matching(
+    d: nn.Module, loss: Tensor, seen: Tensor, text: Tensor, weight: float = 1.0, **terms: Tensor
+) -> dict[str, Tensor]:
+    """The terms of a loss of D or of G: as they are or, if D can match, with `matching` added."""
+    if d.match is None:
+        return {"loss": loss, **terms}
+    m = matching(d.match, seen, text)
+    return {"loss": loss + weight * m, **terms, "matching": m}
 
 
 def judged_together(

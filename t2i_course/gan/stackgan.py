@@ -28,7 +28,7 @@ from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
 from t2i_course.weights import load_weights
 
-from .parts import Discriminator, initialise, judged_together, kl_to_standard_normal, should_be
+from .parts import LOUDNESS, Discriminator, initialise, judged_together, kl_to_standard_normal, should_be, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -47,11 +47,12 @@ class Config:
     generator_width: int = 192
     discriminator_width: int = 96
     residuals: int = 2  # blocks in Stage II
+    match: bool = False  # D also learns by `matching`, and G from it: not in the paper
 
 
 VARIANTS = {
     "full": Config(),
-    "small": Config(128, z_dim=32, text_dim=256, generator_width=32, discriminator_width=32, residuals=1),
+    "small": Config(128, z_dim=32, text_dim=256, generator_width=32, discriminator_width=32, residuals=1, match=True),
 }
 
 
@@ -167,7 +168,8 @@ def build(config: Config, stage: int) -> nn.ModuleDict:
     """
     generator = (StageI if stage == 1 else StageII)(config)
     size = 64 if stage == 1 else config.size
-    d = Discriminator(size, config.discriminator_width, config.condition_dim, alone=stage == 2)
+    matched = config.text_dim if config.match else 0
+    d = Discriminator(size, config.discriminator_width, config.condition_dim, alone=stage == 2, matched=matched)
     net = nn.ModuleDict({"generator": generator, "discriminator": d})
     initialise(net)
     return net
@@ -188,7 +190,10 @@ def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, mu: T
 def losses(
     net: nn.Module, real: Tensor, text: Tensor, config: Config, wrongs: int = 1
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions."""
+    """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions.
+
+    If D can match, both also learn by `matching`.
+    """
     generator, d = net["generator"], net["discriminator"]
 
     def random(dim):
@@ -197,7 +202,8 @@ def losses(
     eps = [random(config.condition_dim) for _ in range(1 + isinstance(generator, StageII))]
     out = generator(random(config.z_dim), *eps, text)
     mu, seen = out["mu"].detach(), d.look(real)
-    yield "discriminator", {"loss": discriminator_loss(d, seen, d.look(out["picture"].detach()), mu, wrongs)}
+    loss = discriminator_loss(d, seen, d.look(out["picture"].detach()), mu, wrongs)
+    yield "discriminator", with_matching(d, loss, seen, text)
 
     d.requires_grad_(False)  # it is asked, not taught: a third less work
     seen_drawn = d.look(out["picture"])
@@ -205,7 +211,8 @@ def losses(
     if d.alone is not None:
         terms["alone"] = should_be(1.0, d.judge_alone(seen_drawn))
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
-    yield "generator", {"loss": sum(terms.values()) + KL_WEIGHT * kl, **terms, "kl": kl}
+    loss = sum(terms.values()) + KL_WEIGHT * kl
+    yield "generator", with_matching(d, loss, seen_drawn, text, LOUDNESS, **terms, kl=kl)
     d.requires_grad_(True)
 
 
@@ -271,8 +278,8 @@ def recipe(name: str, ahead: int = 1000) -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
     As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns which captions are right, each picture
-    meets four wrong captions, and both learn at twice the rate. And the first weights make mu about as large as its
-    noise: as released, sigma never falls below 1, and our encoder's small numbers would be drowned.
+    meets four wrong captions, both learn at twice the rate, and by `matching`. And the first weights make mu about as
+    large as its noise: as released, sigma never falls below 1, and our encoder's small numbers would be drowned.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -302,8 +309,9 @@ def recipe(name: str, ahead: int = 1000) -> Recipe:
             yield from losses(net, batch.pictures, text, config, wrongs=4)
         else:
             d, mu = net["discriminator"], net["generator"].augment(text)[0]
-            real, wrong = judged_together(d.judge, d.look(batch.pictures), mu.detach(), wrongs=6)
-            yield "discriminator", {"loss": should_be(1.0, real) + should_be(0.0, wrong)}
+            seen = d.look(batch.pictures)
+            real, wrong = judged_together(d.judge, seen, mu.detach(), wrongs=6)
+            yield "discriminator", with_matching(d, should_be(1.0, real) + should_be(0.0, wrong), seen, text)
 
     def draw(net):
         generator = copy.deepcopy(net["generator"]).cpu()
@@ -328,7 +336,7 @@ def recipe(name: str, ahead: int = 1000) -> Recipe:
         batches=batches,
         losses=small_losses,
         optimisers=optimisers,
-        steps=6_000 if stage == 1 else 4_000,
+        steps=4_500 if stage == 1 else 3_000,
         schedule=constant,
         ema=0.999,
         grad_clip=None,

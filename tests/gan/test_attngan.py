@@ -124,15 +124,17 @@ def test_discriminator_loss_is_that_of_the_release():
 
 
 @pytest.mark.parametrize("stages", [1, 3])
-def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages):
+@pytest.mark.parametrize("match", [True, False])
+def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages, match):
     torch.manual_seed(0)
-    net, text = attngan.build(TINY).train(), some_text()
-    reals = [torch.randn(3, 3, size, size) for size in TINY.sizes[:stages]]
+    config = replace(TINY, match=match)
+    net, text = attngan.build(config).train(), some_text()
+    reals = [torch.randn(3, 3, size, size) for size in config.sizes[:stages]]
     text = (text[0].requires_grad_(), *text[1:])
-    steps = attngan.losses(net, damsm, reals, text, torch.zeros(3, 3, dtype=torch.bool), TINY)
+    steps = attngan.losses(net, damsm, reals, text, torch.zeros(3, 3, dtype=torch.bool), config)
     name, terms = next(steps)
     assert name == "discriminators"
-    assert set(terms) == {"loss", *(f"at {size}" for size in TINY.sizes[:stages])}
+    assert set(terms) == {"loss", *(f"at {size}" for size in config.sizes[:stages])}
     terms["loss"].backward()
     assert all(p.grad is None for p in net["generator"].parameters())
     for k, d in enumerate(net["discriminators"]):
@@ -140,8 +142,8 @@ def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages):
     net.zero_grad()
     name, terms = next(steps)
     assert name == "generator"
-    named = sum(terms[f"at {size}"] for size in TINY.sizes[:stages]) + terms["kl"]
-    named = named + TINY.damsm_weight * (terms["words"] + terms["sentences"])
+    named = sum(terms[f"at {size}"] for size in config.sizes[:stages]) + terms["kl"]
+    named = named + config.damsm_weight * (terms["words"] + terms["sentences"])
     torch.testing.assert_close(terms["loss"], named)
     terms["loss"].backward()
     drawn = net["generator"] if stages == 3 else net["generator"].first

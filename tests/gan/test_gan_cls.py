@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,18 +93,21 @@ def some_pictures(n=4):
 
 @pytest.mark.parametrize("matching_aware", [True, False])
 @pytest.mark.parametrize("interpolate", [True, False])
-def test_the_four_variants_of_the_paper(matching_aware, interpolate, monkeypatch):
+@pytest.mark.parametrize("match", [True, False])
+def test_the_four_variants_of_the_paper(matching_aware, interpolate, match, monkeypatch):
     """Each variant asks D about just the pairs of its name: CLS adds wrong pairs to D's step, INT new texts to G's."""
     torch.manual_seed(0)
-    net, real, text = gan_cls.build(TINY), some_pictures(), torch.randn(4, TINY.text_dim)
+    config = replace(TINY, match=match)
+    net, real, text = gan_cls.build(config), some_pictures(), torch.randn(4, TINY.text_dim)
     asked = []
     judge = Discriminator.judge
     monkeypatch.setattr(
         Discriminator, "judge", lambda self, seen, t: (asked.append((seen, t)), judge(self, seen, t))[1]
     )
-    steps = gan_cls.losses(net, real, text, TINY, matching_aware, interpolate)
+    steps = gan_cls.losses(net, real, text, config, matching_aware, interpolate)
     name, terms = next(steps)
     assert name == "discriminator"
+    assert ("matching" in terms) == match
     assert len(asked[-1][1]) == (12 if matching_aware else 8)  # true, perhaps wrong, and drawn pairs
     terms["loss"].backward()
     assert all(p.grad is None for p in net["generator"].parameters())

@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from t2i_course.gan.parts import Discriminator, judged_together, kl_to_standard_normal, should_be
+from t2i_course.gan.parts import (
+    SHARPNESS,
+    Discriminator,
+    judged_together,
+    kl_to_standard_normal,
+    matching,
+    matching_loss,
+    should_be,
+    with_matching,
+)
 
 
 def test_wrong_pairs_are_true_pictures_with_the_captions_of_neighbours():
@@ -47,6 +56,32 @@ def test_a_discriminator_sees_4x4_features_in_pictures_of_its_size(size, layers)
     seen = d.look(torch.randn(2, 3, size, size))
     assert seen.shape == (2, 32, 4, 4)
     assert d.judge(seen, torch.randn(2, 5)).shape == d.judge_alone(seen).shape == (2,)
+
+
+def test_matching_asks_each_picture_for_its_caption_and_each_caption_for_its_picture():
+    torch.manual_seed(0)
+    match, seen, text = nn.Linear(8, 5), torch.randn(4, 2, 2, 2), torch.randn(4, 5)
+    pictures = match(seen.reshape(4, 8)).detach()
+    cosines = torch.tensor([[torch.cosine_similarity(p, t, dim=0) for p in pictures] for t in text])
+    p_picture, p_caption = ((SHARPNESS * cosines).softmax(dim) for dim in (1, 0))
+    expected = -(p_picture.diagonal().log().mean() + p_caption.diagonal().log().mean())
+    torch.testing.assert_close(matching(match, seen, text), expected)
+    found = matching(nn.Identity(), text[:, :, None, None], text)
+    assert found < matching(nn.Identity(), text.roll(1, 0)[:, :, None, None], text) - 1
+
+
+def test_pairs_that_also_fit_are_neither_right_nor_wrong():
+    scores, same = torch.tensor([[2.0, 9.0], [0.0, 1.0]]), torch.tensor([[False, True], [False, False]])
+    by_caption, by_picture = torch.tensor([1.0, 0.0]).log_softmax(0)[0], torch.tensor([2.0, 0.0]).log_softmax(0)[0]
+    assert matching_loss(scores, same).item() == pytest.approx(-(by_caption + by_picture).item() / 2)
+
+
+def test_a_loss_without_matching_is_as_it_was():
+    seen, text, loss = torch.randn(2, 32, 4, 4), torch.randn(2, 7), torch.tensor(3.0)
+    plain, matches = (Discriminator(64, width=4, text_dim=5, matched=dims) for dims in (0, 7))
+    assert with_matching(plain, loss, seen, text, kl=loss) == {"loss": loss, "kl": loss}
+    terms = with_matching(matches, loss, seen, text, 2.0, kl=loss)
+    torch.testing.assert_close(terms["loss"], loss + 2 * matching(matches.match, seen, text))
 
 
 def test_kl_is_that_of_torch():

@@ -46,9 +46,11 @@ def test_as_released_the_noise_never_falls_below_one():
 
 
 @pytest.mark.parametrize("stage", [1, 2])
-def test_losses_reach_all_that_is_trained_and_nothing_else(stage):
-    net, (real, text) = stackgan.build(TINY, stage).train(), inputs(stage)
-    steps = stackgan.losses(net, real, text, TINY)
+@pytest.mark.parametrize("match", [True, False])
+def test_losses_reach_all_that_is_trained_and_nothing_else(stage, match):
+    config = replace(TINY, match=match)
+    net, (real, text) = stackgan.build(config, stage).train(), inputs(stage)
+    steps = stackgan.losses(net, real, text, config)
     frozen = net["generator"].stage1 if stage == 2 else None
     before = {k: t.clone() for k, t in frozen.state_dict().items()} if frozen else {}
     for part in ("discriminator", "generator"):
@@ -61,6 +63,7 @@ def test_losses_reach_all_that_is_trained_and_nothing_else(stage):
                 trained = other == part and not k.startswith("stage1.")
                 assert (p.grad is not None) == trained, f"{other}.{k}"
         assert set(terms) >= ({"loss"} if part == "discriminator" else {"loss", "caption", "kl"})
+        assert ("matching" in terms) == match
     assert ("alone" in terms) == (stage == 2)
     assert next(steps, None) is None
     for k, t in before.items():  # nor did its batch norm learn anything

@@ -233,7 +233,8 @@ show.table(rows, digits=2)
 # %% [markdown]
 # ## Train one
 #
-# Stage I at a size that learns while you watch: half of the small one's width, on a thousand pictures.
+# Stage I at a size that learns while you watch: half of the small one's width, on a thousand pictures. As in chapter 04,
+# D also learns by `matching`, which the paper does without.
 
 # %%
 from dataclasses import replace

@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from t2i_course import judge, show, timeline, worlds
 from t2i_course.gan import attngan, damsm
 from t2i_course.gan.damsm import DAMSM, r_precision, read, word_attention
+from t2i_course.nn.losses import matching_loss
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds.language import words as split
 
@@ -124,7 +125,7 @@ show.source(damsm.word_attention, damsm._looks, damsm.word_scores)
 # promise only a few facts, so we leave out the pairs in which a caption *happens* to be true of another picture.
 
 # %%
-show.source(damsm.matching_loss, damsm.also_fits)
+show.source(matching_loss, damsm.also_fits)
 
 # %% [markdown]
 # ### Train one
@@ -310,7 +311,7 @@ show.source(attngan.discriminator_loss, attngan.losses)
 # %% [markdown]
 # $\lambda$ is the lever: 5 for birds, 50 for MS-COCO in the released code. Too small, and the words are lost; too
 # large, and G paints whatever DAMSM's eyes take for a flower. (The small model of this course needs a much smaller
-# one; its recipe says which.)
+# one; its recipe says which. And like all of our small GANs it also learns by `matching`, which chapter 04 explains.)
 #
 # ## Play
 #
@@ -345,7 +346,7 @@ from t2i_course.judge.table import judge as judge_system
 
 rows = []
 for world in (flowers, birds):
-    for name in ("aligndraw", "gan_cls", "attngan"):
+    for name in ("aligndraw", "gan_cls", "stackgan", "attngan"):
         drawn_by = timeline.load(name)
         result = judge_system(lambda captions, seed, by=drawn_by: by.draw(captions, seed), world, n=40)["splits"]
         rows.append({"world": world.name, "system": timeline.find(name).title})
