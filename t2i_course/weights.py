@@ -21,18 +21,42 @@ def load_weights(
 
     `convert` may rename them first. Every mistake is a ValueError that names the file and ends with `remedy`.
     """
+    fill(net, read_weights(file, remedy), file, remedy, convert, assign)
+
+
+def read_weights(file: str | Path, remedy: str) -> dict[str, Tensor]:
+    """The tensors of a file by their names; of a training's checkpoint, those of its "state_dict"."""
     file = Path(file)
     if not file.is_file():
         raise ValueError(f"There is no file {file}. {remedy}")
     try:
         if file.suffix == ".safetensors":
-            state = load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        state = {name: t.float() if t.is_floating_point() else t for name, t in convert(state).items()}
+            return load_file(file)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        return state.get("state_dict", state)
     except Exception as error:  # damaged files raise a dozen kinds, from EOFError to UnpicklingError
-        raise ValueError(f"{file} cannot be read as a file of weights ({type(error).__name__}). {remedy}") from error
+        raise unreadable(file, error, remedy) from error
+
+
+def fill(
+    net: nn.Module,
+    state: dict[str, Tensor],
+    file: str | Path,
+    remedy: str,
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda state: state,
+    assign: bool = False,
+) -> None:
+    """Fill `net` with what `read_weights` read from `file`, as `load_weights` says."""
+    try:
+        state = {name: t.float() if t.is_floating_point() else t for name, t in convert(state).items()}
+    except Exception as error:  # anything may stand in a file
+        raise unreadable(file, error, remedy) from error
     try:
         net.load_state_dict(state, strict=True, assign=assign)
     except RuntimeError as error:
         raise ValueError(f"{file} holds the weights of another network. {remedy}") from error
+
+
+def unreadable(file: str | Path, error: Exception, remedy: str) -> ValueError:
+    """What is said of a damaged file."""
+    return ValueError(f"{file} cannot be read as a file of weights ({type(error).__name__}). {remedy}")

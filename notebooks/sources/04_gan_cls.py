@@ -43,7 +43,7 @@ from t2i_course.text import char_cnn_rnn
 torch.set_num_threads(1)  # the toy's layers are tiny: a second thread would only get in the way
 system = timeline.load("gan_cls")
 CAPTIONS = [
-    "this flower is against a dark sky and has purple petals",
+    "a flower at night with purple petals",
     "a flower in the grass with white petals",
     "a small bird that is in a lake",
     "this big blue bird is flying",

@@ -68,23 +68,27 @@ def _check(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
 class CrossAttention(nn.Module):
     """Several attentions side by side: x (B, N, dim) looks at a context (B, T, context_dim), or at itself.
 
-    Each head sees dim / heads numbers of every query, key and value, which have a `bias` in some systems.
+    Each head sees inner / heads numbers of every query, key and value, which have a `bias` in some systems; inner is
+    dim unless given.
     """
 
-    def __init__(self, dim: int, context_dim: int | None = None, heads: int = 8, bias: bool = False):
+    def __init__(
+        self, dim: int, context_dim: int | None = None, heads: int = 8, bias: bool = False, inner: int | None = None
+    ):
         super().__init__()
-        if dim % heads:
-            raise ValueError(f"dim ({dim}) cannot be shared out equally among {heads} heads.")
+        inner = dim if inner is None else inner
+        if inner % heads:
+            raise ValueError(f"dim ({inner}) cannot be shared out equally among {heads} heads.")
         context_dim = dim if context_dim is None else context_dim
         self.heads = heads
-        self.to_q = nn.Linear(dim, dim, bias=bias)
-        self.to_k = nn.Linear(context_dim, dim, bias=bias)
-        self.to_v = nn.Linear(context_dim, dim, bias=bias)
-        self.to_out = nn.Linear(dim, dim)
+        self.to_q = nn.Linear(dim, inner, bias=bias)
+        self.to_k = nn.Linear(context_dim, inner, bias=bias)
+        self.to_v = nn.Linear(context_dim, inner, bias=bias)
+        self.to_out = nn.Linear(inner, dim)
 
     def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """What each place finds (B, N, dim). mask: bool, broadcasts to (B, N, T)."""
-        found = fast_attention(*self._heads_of(x, context, mask))  # (B, heads, N, dim / heads)
+        found = fast_attention(*self._heads_of(x, context, mask))  # (B, heads, N, inner / heads)
         return self.to_out(found.transpose(1, 2).flatten(2))  # (B, N, dim)
 
     def weights(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -92,7 +96,7 @@ class CrossAttention(nn.Module):
         return attention(*self._heads_of(x, context, mask))[1]
 
     def _heads_of(self, x, context, mask):
-        """Queries, keys and values (B, heads, N or T, dim / heads), and the mask with a dimension for the heads."""
+        """Queries, keys and values (B, heads, N or T, inner / heads), and the mask with a dimension for the heads."""
         context = x if context is None else context
         for name, given, wanted in (("x", x, self.to_q.in_features), ("context", context, self.to_k.in_features)):
             if given.ndim != 3 or given.shape[-1] != wanted:

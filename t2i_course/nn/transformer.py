@@ -20,12 +20,12 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """x (B, N, D) -> the same shape."""
+    """x (B, N, D) -> the same shape. `attention` are options of its CrossAttention."""
 
-    def __init__(self, dim: int, heads: int, activation: Callable[[Tensor], Tensor] = F.gelu):
+    def __init__(self, dim: int, heads: int, activation: Callable[[Tensor], Tensor] = F.gelu, **attention):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = CrossAttention(dim, heads=heads, bias=True)
+        self.attention = CrossAttention(dim, heads=heads, **{"bias": True} | attention)
         self.wide, self.narrow = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
         self.activation = activation
 
@@ -37,8 +37,8 @@ class Block(nn.Module):
 class Transformer(nn.ModuleList):
     """Blocks one after the other. mask: bool, True where a token may look; see `causal`."""
 
-    def __init__(self, dim: int, depth: int, heads: int, activation: Callable[[Tensor], Tensor] = F.gelu):
-        super().__init__(Block(dim, heads, activation) for _ in range(depth))
+    def __init__(self, dim: int, depth: int, heads: int, activation: Callable[[Tensor], Tensor] = F.gelu, **attention):
+        super().__init__(Block(dim, heads, activation, **attention) for _ in range(depth))
 
     def forward(self, x: Tensor, mask: Tensor | None = None, skip_last: int = 0) -> Tensor:
         """x (B, N, D) -> the same shape. skip_last: so many blocks at the end are left out."""

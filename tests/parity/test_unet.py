@@ -46,6 +46,7 @@ def conditional(**options):
                 "up_block_types": tuple(name.replace("Down", "Up") for name in reversed(blocks)),
                 "cross_attention_dim": 40,
                 "attention_head_dim": 8,
+                "sample_size": 64,
             }
             | options
         )

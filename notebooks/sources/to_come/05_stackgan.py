@@ -40,7 +40,7 @@ from t2i_course.text.char_cnn_rnn import WORLDS
 torch.set_num_threads(1)
 system = timeline.load("stackgan")
 CAPTIONS = [
-    "this flower is against a dark sky and has purple petals",
+    "a flower at night with purple petals",
     "a flower in the grass with white petals",
     "a small bird that is in a lake",
     "this big blue bird is flying",

@@ -1,0 +1,170 @@
+"""Latent diffusion, and Stable Diffusion: noise becomes a latent, and the latent a picture.
+
+"High-Resolution Image Synthesis with Latent Diffusion Models", Rombach, Blattmann, Lorenz, Esser and Ommer, CVPR 2022.
+Three networks: an autoencoder that makes pictures small (codec/autoencoder.py), a reader of captions (text/bert.py; in
+Stable Diffusion CLIP, text/clip.py), and between them the U-Net, which looks at the caption at every step (nn/unet.py):
+
+    context = read(caption);   z_T = noise;   z_(t-1) = sampler(z_t, U-Net(z_t, t, context));   picture = decode(z_0)
+
+The same network does more than draw: started from a picture that is only half drowned in noise it edits ("SDEdit", Meng
+et al. 2021), and with a mask it repaints a part. B captions, (B, Z, H / f, W / f) latents.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2i_course.codec.autoencoder import Autoencoder
+from t2i_course.nn.noise import noise, noise_stream
+from t2i_course.nn.unet import UNet
+
+from . import samplers
+from .guidance import classifier_free
+from .process import Process
+
+Steps = Iterator[tuple[Tensor, Tensor]]
+
+
+class LatentDiffusion:
+    """The three networks, ready to draw.
+
+    read: captions -> context (B, T, K). scale: what latents are multiplied with before diffusion. size: of the pictures
+    unless another is asked for. released: as CompVis' code, timesteps start at 1, and the last step ends at t = 0.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Sequence[str]], Tensor],
+        unet: UNet,
+        autoencoder: Autoencoder,
+        process: Process,
+        scale: float,
+        size: int = 512,
+        released: bool = False,
+    ):
+        self.read, self.unet, self.autoencoder = read, unet.eval(), autoencoder.eval()
+        self.process, self.scale, self.size, self.released = process, scale, size, released
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    def latents(
+        self,
+        captions: Sequence[str],
+        seed: int = 0,
+        steps: int = 50,
+        guidance_scale: float = 7.5,
+        sampler: str = "ddim",
+        negative: str = "",
+        size: int | tuple[int, int] | None = None,
+        start: Tensor | None = None,
+        strength: float = 1.0,
+        beside: Tensor | None = None,
+    ) -> Steps:
+        """The sampler's steps: (z_t, the guess of z_0) after each, both scaled.
+
+        negative: the caption to be pushed away from. size: height and width, multiples of f times 2 to the number of
+        the U-Net's halvings. start: latents to edit, of which the last `strength` of the way is drawn anew. beside:
+        channels that the U-Net sees beside z_t, as for inpainting.
+        """
+        with torch.no_grad():
+            context = self.read(list(captions))
+            null = self.read([negative] * len(captions))
+            z = self._noise(len(captions), seed, size).to(context)
+            ts = self._timesteps(steps, sampler)
+            if start is not None:
+                if not 0 < strength <= 1:
+                    raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
+                ts = ts[len(ts) - max(1, int(steps * strength)) :]
+                z = self.process.noisy(start, ts[0], z)
+
+            def model(x, t, c):
+                with torch.no_grad():
+                    if beside is not None:
+                        x = torch.cat([x, beside.repeat(len(x) // len(beside), 1, 1, 1)], 1)
+                    return self.unet(x, t, c)
+
+            denoise = classifier_free(model, context, null, guidance_scale)
+            yield from self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, len(captions)))
+
+    def frames(self, captions: Sequence[str], seed: int = 0, every: int = 1, **options) -> Iterator[Tensor]:
+        """Guesses of the picture (B, 3, H, W) in [-1, 1] after every `every` steps, and last the picture."""
+        steps = self.latents(captions, seed, **options)
+        for k, (z, guess) in enumerate(steps, 1):
+            if k % every == 0:
+                yield self.decode(guess)
+            last = z
+        yield self.decode(last)
+
+    def draw(self, captions: Sequence[str], seed: int = 0, **options) -> Tensor:
+        """The last frame; only it is decoded."""
+        ((z, _),) = deque(self.latents(captions, seed, **options), maxlen=1)
+        return self.decode(z)
+
+    # --- editing ------------------------------------------------------------------------------------------------------
+
+    def edit(
+        self, pictures: Tensor, captions: Sequence[str], seed: int = 0, strength: float = 0.7, **options
+    ) -> Tensor:
+        """SDEdit: pictures (B, 3, H, W) in [-1, 1] are given so much noise, and drawn to their end with a caption."""
+        size = tuple(pictures.shape[2:])
+        return self.draw(captions, seed, start=self.encode(pictures), strength=strength, size=size, **options)
+
+    def inpaint(self, pictures: Tensor, mask: Tensor, captions: Sequence[str], seed: int = 0, **options) -> Tensor:
+        """Draws anew where mask (B, 1, H, W) is 1, and keeps the rest of pictures (B, 3, H, W) in [-1, 1].
+
+        A U-Net that was trained for it sees the mask and what is kept. Any other draws everything, and after each step
+        what is to be kept is put back, with as much noise as there still is (Lugmayr et al. 2022, without resampling).
+        """
+        hole = (mask > 0.5).to(pictures)
+        small = F.interpolate(hole, scale_factor=1 / self.autoencoder.factor)
+        options |= {"size": tuple(pictures.shape[2:])}
+        if self.unet.config.channels > self.autoencoder.config.z:
+            beside = torch.cat([small, self.encode(pictures * (1 - hole))], 1)
+            return self.draw(captions, seed, beside=beside, **options)
+        known = self.encode(pictures)
+        eps = self._noise(len(captions), seed, options["size"]).to(known)
+        ts = self._timesteps(options.get("steps", 50), options.get("sampler", "ddim"))
+        for (z, _), t in zip(self.latents(captions, seed, **options), [*ts[1:], -1], strict=True):
+            z.copy_(small * z + (1 - small) * self.process.noisy(known, t, eps))  # the sampler goes on from it
+        return torch.where(hole.bool(), self.decode(z), pictures)
+
+    # --- between pictures and latents ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures -> latents, scaled."""
+        return self.scale * self.autoencoder.encode(pictures)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents -> pictures in [-1, 1]."""
+        return self.autoencoder.decode(latents / self.scale).clamp(-1, 1)
+
+    def _noise(self, batch: int, seed: int, size: int | tuple[int, int] | None) -> Tensor:
+        height, width = (size, size) if isinstance(size, int) else size or (self.size, self.size)
+        step = self.autoencoder.factor * 2 ** (len(self.unet.config.mults) - 1)
+        if height % step or width % step:
+            raise ValueError(f"size={size}: height and width must be multiples of {step}.")
+        return noise(seed, batch, self.autoencoder.config.z, *(n // self.autoencoder.factor for n in (height, width)))
+
+    def _timesteps(self, steps: int, sampler: str) -> list[int]:
+        if sampler not in SAMPLERS:
+            raise ValueError(f"There is no sampler {sampler!r}. There are: {', '.join(SAMPLERS)}.")
+        if sampler in ("dpm_solver", "euler", "heun"):
+            return samplers.from_end_to_end(self.process, steps)
+        return samplers.evenly(self.process, steps, offset=int(self.released))
+
+    def _sample(self, sampler: str, denoise: samplers.Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
+        end = 0 if self.released else -1
+        options = {"ddpm": {"draw": draw, "clip": None}, "ddim": {"end": end}, "plms": {"end": end}}.get(sampler, {})
+        return SAMPLERS[sampler](self.process, denoise, z, ts, **options)
+
+
+SAMPLERS: dict[str, Callable[..., Steps]] = {
+    name: getattr(samplers, name) for name in ("ddim", "plms", "dpm_solver", "euler", "heun", "ddpm")
+}

@@ -1,0 +1,141 @@
+"""Latent and Stable Diffusion: whole systems, from one file of CompVis or from a folder of diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
+from t2i_course.codec.autoencoder import Autoencoder
+from t2i_course.diffusion.latent_diffusion import LatentDiffusion
+from t2i_course.diffusion.process import Process, scaled_linear
+from t2i_course.nn.unet import VARIANTS as UNETS
+from t2i_course.nn.unet import UNet
+from t2i_course.text.bert import BERT, tokenizer
+from t2i_course.text.bert import VARIANTS as BERTS
+from t2i_course.text.clip import VARIANTS as CLIPS
+from t2i_course.text.clip import TextTower, tokenize
+from t2i_course.weights import fill, read_weights
+
+from . import autoencoder, clip, renamed, unet
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which parts a published system has."""
+
+    unet: str
+    text: str  # a CLIP, or "bert"
+    predicts: str = "eps"
+    size: int = 512
+    skip_last: int = 0  # blocks of the text tower that are left out
+    pad: int = 49407  # what fills up the tokens of a caption
+
+
+VARIANTS = {
+    "ldm_text": Variant("ldm_text", "bert", size=256),
+    "sd_1": Variant("sd_1", "vit_l_14"),
+    "sd_1_inpainting": Variant("sd_1_inpainting", "vit_l_14"),
+    "sd_2_base": Variant("sd_2", "vit_h_14", skip_last=1, pad=0),
+    "sd_2": Variant("sd_2", "vit_h_14", predicts="v", size=768, skip_last=1, pad=0),
+    "sd_2_inpainting": Variant("sd_2_inpainting", "vit_h_14", skip_last=1, pad=0),
+}
+FOLDERS = {"unet": "unet", "autoencoder": "vae", "text": "text_encoder"}
+NAMES = ("diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin")
+REMEDY = (
+    "It must be a single file as CompVis and Stability AI released it, or a folder with unet/, vae/, text_encoder/."
+)
+
+BERT_NAMES = {
+    r"cond_stage_model\.transformer\.token_emb\.": "tokens.",
+    r"cond_stage_model\.transformer\.pos_emb\.emb\.": "positions.",
+    r"cond_stage_model\.transformer\.norm\.": "norm.",
+    r"cond_stage_model\.transformer\.attn_layers\.layers\.(\d+)\.": lambda found: _bert_layer(int(found[1])),
+}
+
+
+def _bert_layer(k: int) -> str:
+    """Attention and thinking take turns in their list of layers."""
+    return f"blocks.{k // 2}.{'thinks' if k % 2 else 'looks'}."
+
+
+BERT_PARTS = {
+    r"(.*\.)looks\.0\.": r"\1norm1.",
+    r"(.*\.)looks\.1\.": r"\1attention.",
+    r"(.*\.)thinks\.0\.": r"\1norm2.",
+    r"(.*\.)thinks\.1\.net\.0\.0\.": r"\1wide.",
+    r"(.*\.)thinks\.1\.net\.2\.": r"\1narrow.",
+}
+
+
+def convert_bert(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The reader in a file of latent diffusion, without its unused prediction of words."""
+    own = {name: t for name, t in state.items() if name.startswith("cond_stage_model.") and ".to_logits." not in name}
+    return renamed(renamed(own, BERT_NAMES), BERT_PARTS)
+
+
+def load(
+    weights: str | Path, variant: str = "sd_1", vocabulary: str | Path | None = None, half: bool = False
+) -> LatentDiffusion:
+    """A published system, ready to draw. Raises ValueError for a file or folder of another one.
+
+    weights: a .safetensors or .ckpt file, or a folder of diffusers. vocabulary: for "ldm_text", the vocab.txt of
+    bert-base-uncased. half: all networks in float16, for a GPU.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"There is no latent diffusion {variant!r}. There are: {', '.join(VARIANTS)}.")
+    v, path = VARIANTS[variant], Path(weights)
+    with torch.device("meta"):
+        parts = {"unet": UNet(UNETS[v.unet]), "autoencoder": Autoencoder(AUTOENCODERS["kl_f8"])}
+        parts["text"] = BERT(BERTS[v.unet]) if v.text == "bert" else TextTower(CLIPS[v.text])
+    if v.text != "bert":
+        parts["text"].project = None
+    converts = {
+        "unet": lambda state: unet.convert(state, UNETS[v.unet]),
+        "autoencoder": lambda state: autoencoder.convert(state, AUTOENCODERS["kl_f8"]),
+        "text": convert_bert if v.text == "bert" else clip.text_alone,
+    }
+    if v.text == "bert" and vocabulary is None:
+        raise ValueError("ldm_text reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
+    remedy = f"It must hold {variant!r}. {REMEDY}"
+    shared = None if path.is_dir() else read_weights(path, remedy)
+    for name, net in parts.items():
+        file = path if shared is not None else _file(path / FOLDERS[name], remedy)
+        state = read_weights(file, remedy) if shared is None else shared
+        fill(net, state, file, f"Of its {FOLDERS[name]}: {remedy}", converts[name], assign=True)
+        net.requires_grad_(False).eval()
+        if half:
+            net.half()
+    if v.text == "bert":
+        pieces = tokenizer(vocabulary)
+        read = reader(parts["text"], pieces)
+    else:
+        text = parts["text"]
+        read = reader(lambda tokens: text.context(tokens, v.skip_last), lambda c: tokenize(c, pad=v.pad), text)
+    process = Process(scaled_linear(), v.predicts)
+    return LatentDiffusion(read, parts["unet"], parts["autoencoder"], process, 0.18215, v.size, released=True)
+
+
+def reader(
+    net: Callable[[Tensor], Tensor], tokens_of: Callable[[Sequence[str]], Tensor], module: nn.Module | None = None
+) -> Callable[[Sequence[str]], Tensor]:
+    """Captions -> context, on the device on which the network is."""
+    module = net if module is None else module
+
+    def read(captions: Sequence[str]) -> Tensor:
+        with torch.no_grad():
+            return net(tokens_of(captions).to(next(module.parameters()).device))
+
+    return read
+
+
+def _file(folder: Path, remedy: str) -> Path:
+    """The file of weights in a folder of diffusers."""
+    for name in NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    raise ValueError(f"There is no file of weights in {folder}. {remedy}")

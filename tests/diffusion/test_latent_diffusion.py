@@ -1,0 +1,86 @@
+"""Latent diffusion: drawing, editing and repainting, and what is said of bad input."""
+
+import pytest
+import torch
+
+from t2i_course.codec.autoencoder import Autoencoder
+from t2i_course.codec.autoencoder import Config as AutoencoderConfig
+from t2i_course.diffusion.latent_diffusion import SAMPLERS, LatentDiffusion
+from t2i_course.diffusion.process import Process, scaled_linear
+from t2i_course.nn.unet import Config, UNet
+
+
+def read(captions):
+    """Each caption's own context."""
+    rows = [torch.randn(3, 8, generator=torch.Generator().manual_seed(len(c))) for c in captions]
+    return torch.stack(rows)
+
+
+@pytest.fixture(scope="module")
+def system():
+    torch.manual_seed(0)
+    unet = UNet(Config(32, (1, 2), 1, (0, 1), 4, 4, heads=4, context_dim=8, scale_shift=False, resample="conv"))
+    for p in unet.parameters():
+        if not p.any():
+            torch.nn.init.normal_(p, 0, 0.1)
+    codec = Autoencoder(AutoencoderConfig(4, (1, 2), dim=32, blocks=1))
+    return LatentDiffusion(read, unet, codec, Process(scaled_linear()), 0.5, size=16)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_pictures_follow_from_caption_and_seed_alone(system, sampler):
+    both = system.draw(["a bird", "a red flower"], 3, steps=4, sampler=sampler)
+    assert both.shape == (2, 3, 16, 16)
+    assert both.abs().max() <= 1
+    torch.testing.assert_close(system.draw(["a bird"], 3, steps=4, sampler=sampler), both[:1], atol=1e-4, rtol=1e-4)
+    for other in (system.draw(["a bird", "birds"], 3, steps=4), system.draw(["a bird", "a red flower"], 4, steps=4)):
+        assert (other - both)[1].abs().max() > 1e-2
+
+
+def test_frames_end_with_the_picture(system):
+    frames = list(system.frames(["a bird"], steps=5, every=2))
+    assert len(frames) == 3
+    torch.testing.assert_close(frames[-1], system.draw(["a bird"], steps=5))
+
+
+def test_pictures_of_other_sizes(system):
+    assert system.draw(["a bird"], steps=2, size=(16, 32)).shape == (1, 3, 16, 32)
+    with pytest.raises(ValueError, match="multiples of 4"):
+        system.draw(["a bird"], steps=2, size=18)
+
+
+def test_editing_starts_from_the_picture_in_so_much_noise(system, monkeypatch):
+    """The last `strength` of the timesteps are asked about, the first of them about the noisy picture."""
+    picture, asked = system.draw(["a bird"], 1, steps=4), []
+    forward = system.unet.forward
+    monkeypatch.setattr(system.unet, "forward", lambda x, t, c: (asked.append((x, t)), forward(x, t, c))[1])
+    system.edit(picture, ["birds"], 2, strength=0.35, steps=20, guidance_scale=1)
+    assert [int(t[0]) for _, t in asked] == [300, 250, 200, 150, 100, 50, 0]
+    noisy = system.process.noisy(system.encode(picture), 300, system._noise(1, 2, None))
+    torch.testing.assert_close(asked[0][0], noisy)
+    with pytest.raises(ValueError, match=r"strength=1\.5: it is above 0 and at most 1"):
+        system.edit(picture, ["birds"], strength=1.5)
+
+
+def test_what_the_mask_leaves_out_stays_as_it_is(system):
+    picture, mask = system.draw(["a bird"], 1, steps=4), torch.zeros(1, 1, 16, 16)
+    mask[..., 8:] = 1
+    painted = system.inpaint(picture, mask, ["a red flower"], 5, steps=6)
+    assert torch.equal(painted[..., :8], picture[..., :8])
+    assert (painted[..., 8:] - picture[..., 8:]).abs().mean() > 0.01
+
+
+def test_without_a_null_caption_there_is_one_question_a_step(system, monkeypatch):
+    sizes = []
+    forward = system.unet.forward
+    monkeypatch.setattr(system.unet, "forward", lambda x, *a: (sizes.append(len(x)), forward(x, *a))[1])
+    system.draw(["a bird"], steps=2, guidance_scale=1)
+    system.draw(["a bird"], steps=2)
+    assert sizes == [1, 1, 2, 2]
+
+
+def test_clear_errors(system):
+    with pytest.raises(ValueError, match="There is no sampler 'magic'. There are: ddim, plms"):
+        system.draw(["a bird"], sampler="magic")
+    with pytest.raises(ValueError, match="steps=2000: this process has from 1 to 1000"):
+        system.draw(["a bird"], steps=2000)

@@ -1,0 +1,78 @@
+"""Whole systems of latent diffusion: from one file, from a folder, and what is said of wrong ones."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from t2i_course.published import latent_diffusion as published
+from t2i_course.text.clip import tokenize
+
+from ..parity.test_autoencoder import BLOCKS
+from ..parity.test_unet import conditional, restless
+
+diffusers = pytest.importorskip("diffusers")
+WORDS = 49408
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Published variants at a tiny size, and a tiny system of diffusers."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from t2i_course.codec.autoencoder import Config as AutoencoderConfig
+    from t2i_course.nn.unet import Config
+    from t2i_course.text.clip import Config as ClipConfig
+    from t2i_course.text.clip import Tower
+
+    config = Config(32, (1, 2, 2), 1, (0, 1), 4, 4, heads=8, context_dim=40, scale_shift=False, resample="conv")
+    monkeypatch.setitem(published.UNETS, "sd_1", config)
+    monkeypatch.setitem(published.AUTOENCODERS, "kl_f8", AutoencoderConfig(4, (1, 2, 2), dim=32, blocks=1))
+    monkeypatch.setitem(published.CLIPS, "vit_l_14", ClipConfig(16, Tower(32, 1, 1), Tower(40, 2, 2), 8, size=32))
+    monkeypatch.setitem(published.VARIANTS, "sd_1", replace(published.VARIANTS["sd_1"], size=64))
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            hidden_size=40, intermediate_size=160, num_hidden_layers=2, num_attention_heads=2, vocab_size=WORDS
+        )
+    )
+    return {
+        "unet": conditional(),
+        "vae": restless(diffusers.AutoencoderKL(**BLOCKS)),
+        "text_encoder": restless(text),
+    }
+
+
+def write(folder, parts):
+    for name, net in parts.items():
+        (folder / name).mkdir(parents=True)
+        file = "model" if name == "text_encoder" else "diffusion_pytorch_model"
+        save_file({k: t.contiguous() for k, t in net.state_dict().items()}, folder / name / f"{file}.safetensors")
+
+
+def test_a_folder_of_diffusers(tiny, tmp_path):
+    write(tmp_path / "sd", tiny)
+    system = published.load(tmp_path / "sd", "sd_1")
+    captions = ["a small blue bird", ""]
+    with torch.no_grad():
+        expected = tiny["text_encoder"](tokenize(captions, pad=49407)).last_hidden_state
+        torch.testing.assert_close(system.read(captions), expected, atol=1e-4, rtol=1e-4)
+    assert system.draw(captions[:1], steps=2).shape == (1, 3, 64, 64)
+    assert all(p.dtype == torch.float16 for p in published.load(tmp_path / "sd", half=True).unet.parameters())
+
+
+def test_clear_errors(tiny, tmp_path):
+    with pytest.raises(ValueError, match="There is no latent diffusion 'sd_3'. There are: ldm_text, sd_1"):
+        published.load(tmp_path, "sd_3")
+    with pytest.raises(ValueError, match=r"There is no file .*nowhere\.safetensors\. It must hold 'sd_1'"):
+        published.load(tmp_path / "nowhere.safetensors")
+    with pytest.raises(ValueError, match=r"There is no file of weights in .*unet\. It must hold 'sd_1'"):
+        published.load(tmp_path)
+    with pytest.raises(ValueError, match="give vocabulary=FILE"):
+        published.load(tmp_path, "ldm_text")
+    write(tmp_path / "sd", tiny | {"vae": tiny["unet"]})
+    with pytest.raises(ValueError, match=r"holds the weights of another network\. Of its vae: It must hold 'sd_1'"):
+        published.load(tmp_path / "sd")
+    (tmp_path / "broken.ckpt").write_bytes(b"not weights")
+    with pytest.raises(ValueError, match=r"broken\.ckpt cannot be read as a file of weights"):
+        published.load(tmp_path / "broken.ckpt")
