@@ -289,7 +289,8 @@ show.table(sorted(rows, key=lambda row: -row["D, matching"]), digits=2)
 
 # %% [markdown]
 # **Notice** how the columns go together (of a few dozen captions each, so to about a tenth). A loss that falls only says
-# that $D$ wins; it does not say by what. Where $D$ guesses, $G$ cannot know better, however long it is trained.
+# that $D$ wins; it does not say by what. Where $D$ guesses, $G$ cannot know better, however long it is trained; and what is
+# small and drawn many times over, such as a pattern on petals, $G$ may miss even where $D$ reads it.
 #
 # ## How batch norm gave the answer away
 #
@@ -386,7 +387,7 @@ print({world: round(record["metrics"][f"{world}.diversity"], 2) for world in cha
 
 # %% [markdown]
 # **Notice** that sharp is not the same as right. What fills the picture (the ground, the sky) is obeyed first; what covers few
-# pixels (the colour of a centre, the shape of a bill) reaches the generator only through one number that $D$ says about the whole picture.
+# pixels (a pattern, the shape of a bill) is the hardest to see for $D$, and so it is for $G$ to learn.
 #
 # ## At full size
 
