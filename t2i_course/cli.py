@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         't2i draw picture_layout "First the farmer gives hay to the goat." -o farm.png --film farm.gif',
         't2i draw picture_layout "The girl rides the bus to school." -o bus.png --set layout=abc',
         't2i draw attngan "this small bird has a red breast" -o bird.png',
+        't2i draw stable_diffusion "a cat in the snow" -o cat.png --weights v1-5.safetensors --set sampler=dpm_solver',
     )
     sub.add_argument("system", help="its name, as in `t2i systems`")
     sub.add_argument("caption", help="what to draw")
@@ -51,13 +52,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="another seed, another picture (default: 0)")
     sub.add_argument("--variant", help="as in `t2i systems` (default: small, or the only one)")
     sub.add_argument("--weights", metavar="PATH", help="published weights, for variants that do not ship")
+    sub.add_argument("--half", action="store_true", help="published weights in half precision, for a GPU")
     sub.add_argument(
         "--set",
         metavar="NAME=VALUE",
         action="append",
         default=[],
         help="an option of the system, may be repeated; picture_layout: layout=collage|abc|strip, size=512, "
-        "weights=4,1,1 (overlap, centrality, closeness), library=FOLDER, max_pictures=10",
+        "weights=4,1,1 (overlap, centrality, closeness), library=FOLDER, max_pictures=10; stable_diffusion: steps=50, "
+        "guidance_scale=7.5, sampler=ddim|plms|dpm_solver|euler|heun|ddpm, negative=TEXT, size=512",
     )
 
     sub = command(
@@ -153,7 +156,8 @@ def _draw(options):
     check_picture_path(options.output)
     if options.film:
         check_picture_path(options.film, film=True)
-    system = load(options.system, options.variant, **_weights(options))
+    half = {"half": True} if options.half else {}
+    system = load(options.system, options.variant, **_weights(options), **half)
     chosen = _settings(options.set, system.frames)
     if options.film:
         frames = [_as_uint8(frame) for frame in system.frames([options.caption], seed=options.seed, **chosen)]

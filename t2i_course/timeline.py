@@ -7,6 +7,7 @@ a bigger model. An `Anatomy` is one choice on each of the first five; the parame
 
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class System:
     chapter: str
     anatomy: Anatomy
     module: str | None = None  # "package.module:Class"
-    variants: dict[str, int] = field(default_factory=dict)  # parameters of what draws, for each variant (GAN: of G)
+    variants: dict[str, int] = field(
+        default_factory=dict
+    )  # parameters of what draws, for each variant (GAN: G; diffusion: U-Net)
 
 
 HISTORY: tuple[System, ...] = (
@@ -162,6 +165,8 @@ HISTORY: tuple[System, ...] = (
         "Latent diffusion",
         "14",
         Anatomy("diffusion in latents", "BERT-like", "autoencoder and U-Net", "cross-attention", "LAION-400M"),
+        module="t2i_course.diffusion.latent_diffusion:LatentDiffusion",
+        variants={"ldm_text": 872_300_484},
     ),
     System(
         2022,
@@ -197,6 +202,14 @@ HISTORY: tuple[System, ...] = (
         "Stable Diffusion",
         "15",
         Anatomy("diffusion in latents", "CLIP, frozen", "autoencoder and U-Net", "cross-attention", "LAION-5B"),
+        module="t2i_course.diffusion.latent_diffusion:LatentDiffusion",
+        variants={
+            "sd_1": 859_520_964,
+            "sd_1_inpainting": 859_535_364,
+            "sd_2_base": 865_910_724,
+            "sd_2": 865_910_724,
+            "sd_2_inpainting": 865_925_124,
+        },
     ),
     System(
         2023,
@@ -288,6 +301,8 @@ def load(name: str, variant: str | None = None, **options):
         raise ValueError(f"{name} has no variant {variant!r}. Its variants are: {', '.join(system.variants)}.")
     module, class_name = system.module.split(":")
     factory = getattr(import_module(module), class_name)
+    if "half" in options and "half" not in signature(getattr(factory, "load", factory)).parameters:
+        raise ValueError(f"{name} draws in full precision alone; leave half out.")
     if hasattr(factory, "load"):
         return factory.load(variant, **options)
     if "weights" in options:

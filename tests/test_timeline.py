@@ -48,10 +48,24 @@ def test_parameters_of_the_systems_of_2015_to_2018():
                 assert sum(p.numel() for p in build(configs[variant]).parameters()) == parameters, (name, variant)
 
 
+def test_parameters_of_latent_diffusion():
+    """Those of the U-Net."""
+    from t2i_course.nn.unet import VARIANTS, UNet
+    from t2i_course.published.latent_diffusion import VARIANTS as PUBLISHED
+
+    for name in ("latent_diffusion", "stable_diffusion"):
+        for variant, parameters in timeline.find(name).variants.items():
+            with torch.device("meta"):
+                net = UNet(VARIANTS[PUBLISHED[variant].unet])
+            assert sum(p.numel() for p in net.parameters()) == parameters
+
+
 def test_asking_for_what_is_not_there():
     with pytest.raises(ValueError, match="no system 'imagen'"):  # in the history, but not in the library
         timeline.find("imagen")
     with pytest.raises(ValueError, match="no variant 'small'"):
         timeline.load("picture_layout", "small")
+    with pytest.raises(ValueError, match="gan_cls draws in full precision alone"):
+        timeline.load("gan_cls", half=True)
     with pytest.raises(ValueError, match="no recipe"):
         timeline.recipe("gan")

@@ -14,8 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .process import Process
-from .samplers import Denoise
+from .process import Denoise, Process
 
 
 def classifier_free(

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.nn.noise import noise, noise_stream
 from t2i_course.nn.unet import UNet
 
-from . import samplers
+from . import process as samplers
 from .guidance import classifier_free
-from .process import Process
+from .process import Denoise, Process
 
 Steps = Iterator[tuple[Tensor, Tensor]]
 
@@ -49,6 +51,21 @@ class LatentDiffusion:
     ):
         self.read, self.unet, self.autoencoder = read, unet.eval(), autoencoder.eval()
         self.process, self.scale, self.size, self.released = process, scale, size, released
+
+    @classmethod
+    def load(
+        cls,
+        variant: str = "sd_1",
+        weights: str | Path | None = None,
+        vocabulary: str | Path | None = None,
+        half: bool = False,
+    ) -> LatentDiffusion:
+        """A published system, as published/latent_diffusion.py reads it."""
+        from t2i_course.published.latent_diffusion import REMEDY, load
+
+        if weights is None:
+            raise ValueError(f"{variant} needs weights=PATH, as they do not ship with the course. {REMEDY}")
+        return load(weights, variant, vocabulary, half)
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
@@ -89,19 +106,34 @@ class LatentDiffusion:
                     return self.unet(x, t, c)
 
             denoise = classifier_free(model, context, null, guidance_scale)
-            yield from self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, len(captions)))
+            way = self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, len(captions)))
+            yield from tqdm(way, "drawing", len(ts), leave=False, disable=None)
 
-    def frames(self, captions: Sequence[str], seed: int = 0, every: int = 1, **options) -> Iterator[Tensor]:
-        """Guesses of the picture (B, 3, H, W) in [-1, 1] after every `every` steps, and last the picture."""
-        steps = self.latents(captions, seed, **options)
-        for k, (z, guess) in enumerate(steps, 1):
+    def frames(
+        self,
+        captions: Sequence[str],
+        seed: int = 0,
+        every: int = 1,
+        steps: int = 50,
+        guidance_scale: float = 7.5,
+        sampler: str = "ddim",
+        negative: str = "",
+        size: int | tuple[int, int] | None = None,
+    ) -> Iterator[Tensor]:
+        """Guesses of the picture (B, 3, H, W) in [-1, 1] after every `every` steps, and last the picture.
+
+        The other options are those of `latents`.
+        """
+        way = self.latents(captions, seed, steps, guidance_scale, sampler, negative, size)
+        for k, (z, guess) in enumerate(way, 1):
             if k % every == 0:
                 yield self.decode(guess)
             last = z
         yield self.decode(last)
 
     def draw(self, captions: Sequence[str], seed: int = 0, **options) -> Tensor:
-        """The last frame; only it is decoded."""
+        """The last frame; only it is decoded. The options are those of `latents`."""
+        options.pop("every", None)  # which matters to a film alone
         ((z, _),) = deque(self.latents(captions, seed, **options), maxlen=1)
         return self.decode(z)
 
@@ -159,7 +191,7 @@ class LatentDiffusion:
             return samplers.from_end_to_end(self.process, steps)
         return samplers.evenly(self.process, steps, offset=int(self.released))
 
-    def _sample(self, sampler: str, denoise: samplers.Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
+    def _sample(self, sampler: str, denoise: Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
         end = 0 if self.released else -1
         options = {"ddpm": {"draw": draw, "clip": None}, "ddim": {"end": end}, "plms": {"end": end}}.get(sampler, {})
         return SAMPLERS[sampler](self.process, denoise, z, ts, **options)
@@ -168,3 +200,16 @@ class LatentDiffusion:
 SAMPLERS: dict[str, Callable[..., Steps]] = {
     name: getattr(samplers, name) for name in ("ddim", "plms", "dpm_solver", "euler", "heun", "ddpm")
 }
+
+
+def reader(
+    net: Callable[[Tensor], Tensor], tokens_of: Callable[[Sequence[str]], Tensor], module: nn.Module | None = None
+) -> Callable[[Sequence[str]], Tensor]:
+    """Captions -> context, on the device on which the network is."""
+    module = net if module is None else module
+
+    def read(captions: Sequence[str]) -> Tensor:
+        with torch.no_grad():
+            return net(tokens_of(captions).to(next(module.parameters()).device))
+
+    return read

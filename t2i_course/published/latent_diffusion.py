@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
-from t2i_course.diffusion.latent_diffusion import LatentDiffusion
+from t2i_course.diffusion.latent_diffusion import LatentDiffusion, reader
 from t2i_course.diffusion.process import Process, scaled_linear
 from t2i_course.nn.unet import VARIANTS as UNETS
 from t2i_course.nn.unet import UNet
@@ -118,19 +117,6 @@ def load(
         read = reader(lambda tokens: text.context(tokens, v.skip_last), lambda c: tokenize(c, pad=v.pad), text)
     process = Process(scaled_linear(), v.predicts)
     return LatentDiffusion(read, parts["unet"], parts["autoencoder"], process, 0.18215, v.size, released=True)
-
-
-def reader(
-    net: Callable[[Tensor], Tensor], tokens_of: Callable[[Sequence[str]], Tensor], module: nn.Module | None = None
-) -> Callable[[Sequence[str]], Tensor]:
-    """Captions -> context, on the device on which the network is."""
-    module = net if module is None else module
-
-    def read(captions: Sequence[str]) -> Tensor:
-        with torch.no_grad():
-            return net(tokens_of(captions).to(next(module.parameters()).device))
-
-    return read
 
 
 def _file(folder: Path, remedy: str) -> Path:

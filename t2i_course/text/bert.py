@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from t2i_course.nn.transformer import Transformer
+from t2i_course.nn.attention import Transformer
 
 
 @dataclass(frozen=True)

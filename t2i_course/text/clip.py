@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t2i_course.nn.attention import Transformer, causal, quick_gelu
 from t2i_course.nn.losses import matching_loss
-from t2i_course.nn.transformer import Transformer, causal, quick_gelu
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's pictures in [0, 1]
 

@@ -5,18 +5,8 @@ import math
 import pytest
 import torch
 
-from t2i_course.diffusion.process import (
-    PREDICTIONS,
-    Process,
-    cosine,
-    learned_log_variance,
-    linear,
-    min_snr_weight,
-    pixel_log_likelihood,
-    scaled_linear,
-    simple_loss,
-    variational_bound,
-)
+from t2i_course.diffusion.losses import min_snr_weight, pixel_log_likelihood, simple_loss, variational_bound
+from t2i_course.diffusion.process import PREDICTIONS, Process, cosine, learned_log_variance, linear, scaled_linear
 
 
 @pytest.mark.parametrize(

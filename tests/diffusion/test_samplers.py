@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from t2i_course.diffusion import samplers
+from t2i_course.diffusion import process as samplers
 from t2i_course.diffusion.guidance import by_gradient, classified, classifier_free
-from t2i_course.diffusion.process import Process, linear, scaled_linear
-from t2i_course.diffusion.samplers import evenly, from_end_to_end
+from t2i_course.diffusion.process import Process, evenly, from_end_to_end, linear, scaled_linear
 from t2i_course.nn.noise import noise, noise_stream
 
 MEAN, STD = 0.5, 0.2

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from t2i_course.diffusion import samplers
-from t2i_course.diffusion.process import Process, cosine, linear, scaled_linear
-from t2i_course.diffusion.samplers import evenly, from_end_to_end
+from t2i_course.diffusion import process as samplers
+from t2i_course.diffusion.process import Process, cosine, evenly, from_end_to_end, linear, scaled_linear
 
 diffusers = pytest.importorskip("diffusers")
 SCALED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -1,0 +1,53 @@
+"""What diffusion models are trained by: an error in what they predict, and for some the variational bound."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .process import Process, learned_log_variance
+
+
+def simple_loss(process: Process, prediction: Tensor, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """L_simple of each picture (B,): the squared error of what was predicted (equation 14)."""
+    return (prediction - process.target(x0, t, eps)).square().flatten(1).mean(1)
+
+
+def min_snr_weight(process: Process, t: Tensor, gamma: float = 5.0) -> Tensor:
+    """Weights (B,) of the losses of timesteps, so that no part of the way pulls much harder than the others.
+
+    "Efficient Diffusion Training via Min-SNR Weighting Strategy", Hang et al. 2023: min(SNR, gamma) for x0, which is
+    divided by SNR for eps, and by SNR + 1 for v.
+    """
+    kept = process.alpha_bar[t.cpu()]
+    snr = kept / (1 - kept)
+    by = {"x0": torch.ones_like(snr), "eps": snr, "v": snr + 1}[process.predicts]
+    return (snr.clamp(max=gamma) / by).float().to(t.device)
+
+
+def variational_bound(process: Process, prediction: Tensor, x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """L_vlb of each picture (B,), in bits per number: teaches a `learned` variance (Nichol and Dhariwal 2021).
+
+    prediction (B, 2C, H, W). What it says about the picture is detached: that is left to `simple_loss`. For t > 0 the
+    divergence of the true step back from the predicted one; for t = 0 how likely the 8-bit picture x0 is.
+    """
+    said, v = prediction.chunk(2, 1)
+    of_x0, of_x_t, _, large = process.back(t, t - 1, x0)
+    difference = of_x0 * (x0 - process.split(said.detach(), x_t, t)[0])  # of the means: both have the same x_t
+    first = t.clamp(min=1)
+    small = process.back(first, first - 1, x0)[2]  # at t = 0 it would be nothing; the one of t = 1 stands in
+    log_variance = learned_log_variance(v, small, large)
+    kl = 0.5 * (log_variance - small.log() + (small + difference.square()) / log_variance.exp() - 1)
+    likelihood = pixel_log_likelihood(difference, (0.5 * log_variance).exp(), x0)
+    first = (t == 0).view(-1, *[1] * (x0.ndim - 1))
+    return torch.where(first, -likelihood, kl).flatten(1).mean(1) / math.log(2)
+
+
+def pixel_log_likelihood(difference: Tensor, sigma: Tensor, x0: Tensor) -> Tensor:
+    """log of the probability that a Gaussian, so far from x0, falls where it is rounded to the 8-bit picture x0."""
+    half = 1 / 255  # of a step between two values in [-1, 1]
+    below = torch.special.ndtr((difference + half) / sigma).masked_fill(x0 > 1 - half, 1.0)
+    above = torch.special.ndtr((difference - half) / sigma).masked_fill(x0 < half - 1, 0.0)
+    return (below - above).clamp(min=1e-12).log()
