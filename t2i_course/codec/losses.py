@@ -1,0 +1,95 @@
+"""What an autoencoder of pictures is trained by: a reconstruction that looks right, and a simple latent.
+
+"Taming Transformers for High-Resolution Image Synthesis", Esser, Rombach and Ommer, CVPR 2021, equations 5 to 7, and
+"High-Resolution Image Synthesis with Latent Diffusion Models", Rombach et al. 2022, appendix G:
+
+    L = L_rec + (L_VQ or beta KL) + lambda L_GAN,    L_rec = |x - x^| + perceptual(x, x^)
+    lambda = |grad L_rec| / (|grad L_GAN| + 1e-4)
+
+Pixels alone would be blurred, as nobody knows where an edge is to a pixel; so a network compares what it sees in both,
+and a discriminator asks of every patch whether it is true. lambda is chosen anew at each step, so that neither of the
+two pulls the last layer harder than the other. B pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .autoencoder import Autoencoder, kl_loss
+
+
+class PatchDiscriminator(nn.Sequential):
+    """Pictures (B, 3, H, W) -> a logit for every patch (B, 1, H / 8 - 2, W / 8 - 2). From pix2pix, Isola 2017."""
+
+    def __init__(self, dim: int = 64):
+        def block(dim_in, dim, stride):
+            return nn.Conv2d(dim_in, dim, 4, stride, 1, bias=False), nn.BatchNorm2d(dim), nn.LeakyReLU(0.2)
+
+        super().__init__(
+            *(nn.Conv2d(3, dim, 4, 2, 1), nn.LeakyReLU(0.2)),
+            *block(dim, 2 * dim, 2),
+            *block(2 * dim, 4 * dim, 2),
+            *block(4 * dim, 8 * dim, 1),
+            nn.Conv2d(8 * dim, 1, 4, 1, 1),
+        )
+        for module in self:
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0, 0.02)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1, 0.02)
+
+
+def hinge_loss(true: Tensor, drawn: Tensor) -> Tensor:
+    """L_D: true patches should be above 1, drawn ones below -1; what is beyond costs nothing."""
+    return 0.5 * (F.relu(1 - true).mean() + F.relu(1 + drawn).mean())
+
+
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
+    """lambda: how much larger the gradient of the one is than that of the other, at the weights of the last layer."""
+    of_reconstruction, of_adversarial = (
+        torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial)
+    )
+    return (of_reconstruction / (of_adversarial + 1e-4)).clamp(0, 1e4).detach()
+
+
+def losses(
+    net: nn.ModuleDict,
+    x: Tensor,
+    perceptual: Callable[[Tensor, Tensor], Tensor],
+    kl_weight: float = 1e-6,
+    gan_weight: float = 0.5,
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """One step of the autoencoder, then one of D. x (B, 3, H, W): pictures in [-1, 1].
+
+    net: "autoencoder" and, if it is to be adversarial, "discriminator". perceptual: (B,) from two batches of pictures.
+    kl_weight: beta, of the divergence in nats per number of the picture. gan_weight: lambda is multiplied with it.
+    """
+    model: Autoencoder = net["autoencoder"]
+    if model.quantizer:
+        h = model.encode(x)
+        z, indices, simple = model.quantizer(h)
+        extra = {"vq": simple, "perplexity": model.quantizer.perplexity(indices)}
+        drawn = model.decoder(model.after(z))
+    else:
+        mean, log_variance = model.moments(x)
+        kl = kl_loss(mean.float(), log_variance.float()).mean() / x[0].numel()
+        simple, extra = kl_weight * kl, {"kl": kl}
+        drawn = model.decode(mean + (log_variance / 2).exp() * torch.randn_like(mean))
+    pixels, looks = (x - drawn).abs().mean(), perceptual(x, drawn).mean()
+    terms = {"loss": pixels + looks + simple, "pixels": pixels, "perceptual": looks, **extra}
+    if "discriminator" not in net:
+        yield "autoencoder", terms
+        return
+    d = net["discriminator"].requires_grad_(False)  # it is asked, not taught
+    adversarial = -d(drawn).mean()
+    weight = gan_weight * adaptive_weight(pixels + looks, adversarial, model.decoder.last[-1].weight)
+    terms["loss"] = terms["loss"] + weight * adversarial
+    yield "autoencoder", terms | {"adversarial": adversarial, "lambda": weight}
+
+    d.requires_grad_(True)
+    true, false = d(torch.cat([x, drawn.detach()])).chunk(2)
+    yield "discriminator", {"loss": hinge_loss(true, false)}
