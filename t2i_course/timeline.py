@@ -311,20 +311,26 @@ def load(name: str, variant: str | None = None, **options):
 
 
 # What `t2i train` can train: name -> "module:function", a function that takes the name and returns a Recipe.
-RECIPES: dict[str, str] = {
-    f"recogniser_{world}": "t2i_course.judge.recogniser:named_recipe" for world in ("flowers", "birds", "scenes")
-} | {
-    "world_cnn": "t2i_course.judge.recogniser:world_cnn_recipe",
-    "char_cnn_rnn": "t2i_course.text.char_cnn_rnn:recipe",
-    "aligndraw": "t2i_course.vae.aligndraw:recipe",
-    "sharpen": "t2i_course.vae.sharpen:recipe",
-    "gan_cls": "t2i_course.gan.gan_cls:recipe",
-    "gan_cls_plain": "t2i_course.gan.gan_cls:recipe",
-    "stackgan_1": "t2i_course.gan.stackgan:recipe",
-    "stackgan_2": "t2i_course.gan.stackgan:recipe",
-    "damsm": "t2i_course.gan.damsm:recipe",
-    "attngan": "t2i_course.gan.attngan:recipe",
-}
+RECIPES: dict[str, str] = (
+    {f"recogniser_{world}": "t2i_course.judge.recogniser:named_recipe" for world in ("flowers", "birds", "scenes")}
+    | {
+        f"small_{kind}_{factor}": "t2i_course.codec.autoencoder:recipe"
+        for kind in ("kl", "vq")
+        for factor in ("f4", "f8")
+    }
+    | {
+        "world_cnn": "t2i_course.judge.recogniser:world_cnn_recipe",
+        "char_cnn_rnn": "t2i_course.text.char_cnn_rnn:recipe",
+        "aligndraw": "t2i_course.vae.aligndraw:recipe",
+        "sharpen": "t2i_course.vae.sharpen:recipe",
+        "gan_cls": "t2i_course.gan.gan_cls:recipe",
+        "gan_cls_plain": "t2i_course.gan.gan_cls:recipe",
+        "stackgan_1": "t2i_course.gan.stackgan:recipe",
+        "stackgan_2": "t2i_course.gan.stackgan:recipe",
+        "damsm": "t2i_course.gan.damsm:recipe",
+        "attngan": "t2i_course.gan.attngan:recipe",
+    }
+)
 
 
 def recipe(name: str):

@@ -13,6 +13,8 @@ halves is kept simple, so that a diffusion model can learn it, in one of two way
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,11 @@ from torch import Tensor, nn
 
 from t2i_course.nn.quantize import Quantizer
 from t2i_course.nn.unet import Down, SelfAttention, Up, group_norm
+from t2i_course.paths import DATA
+from t2i_course.weights import load_weights
+
+if TYPE_CHECKING:
+    from t2i_course.training import Recipe
 
 EPS = 1e-6  # of group norms
 
@@ -49,6 +56,13 @@ VARIANTS = {
     "vq_f16": Config(8, (1, 1, 2, 2, 4), attend=(4,), codes=16384),
     "vqgan_f16_1024": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=1024),
     "vqgan_f16_16384": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=16384),
+}
+NARROW = {"dim": 32, "blocks": 1, "middle_attends": False}
+SMALL = {  # trained for this course on all its worlds
+    "small_kl_f4": Config(4, (1, 2, 2), **NARROW),
+    "small_kl_f8": Config(8, (1, 2, 2, 4), **NARROW),
+    "small_vq_f4": Config(4, (1, 2, 2), codes=512, **NARROW),
+    "small_vq_f8": Config(8, (1, 2, 2, 4), codes=1024, **NARROW),
 }
 
 
@@ -132,6 +146,15 @@ class Autoencoder(nn.Module):
         self.after = nn.Conv2d(config.z, config.z, 1)
         self.quantizer = Quantizer(config.codes, config.z) if config.codes else None
 
+    @classmethod
+    def load(cls, name: str = "small_kl_f8", weights: str | Path | None = None) -> Autoencoder:
+        """A small one that ships with the course, frozen."""
+        if name not in SMALL:
+            raise ValueError(f"There is no small autoencoder {name!r}. There are: {', '.join(SMALL)}.")
+        file, model = Path(weights or DATA / "weights" / f"{name}.safetensors"), cls(SMALL[name])
+        load_weights(model, file, f"Train it: t2i train {name} --export {file}")
+        return model.requires_grad_(False).eval()
+
     @property
     def factor(self) -> int:
         """f: how many times smaller the latent is."""
@@ -171,3 +194,68 @@ def kl_loss(mean: Tensor, log_variance: Tensor) -> Tensor:
 def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
     """What latents are multiplied with before diffusion, so that they vary as much as the noise (section 4.3.2)."""
     return 1 / autoencoder.encode(pictures).std().item()
+
+
+# --- the recipe of the small ones -------------------------------------------------------------------------------------
+
+
+def recipe(name: str, steps: int = 4000, batch_size: int = 24, crop: int = 64, gan_from: int = 2000) -> Recipe:
+    """How a small autoencoder is trained: on parts of 64x64 of pictures of 128x128 from all three worlds.
+
+    Whole pictures would cost four times as much and teach no more, as the network is a convolution throughout. The
+    course's own CNN compares what it sees in pictures and copies; the discriminator joins at `gan_from`.
+    """
+    from t2i_course import worlds
+    from t2i_course.judge.metrics import psnr, ssim
+    from t2i_course.nn.world_cnn import load_trunk
+    from t2i_course.show.files import grid
+    from t2i_course.training import Recipe
+    from t2i_course.worlds.base import to_uint8
+
+    from .losses import PatchDiscriminator, compared_by, losses
+
+    perceptual = compared_by(load_trunk())
+
+    def build():
+        return nn.ModuleDict({"autoencoder": Autoencoder(SMALL[name]), "discriminator": PatchDiscriminator(24)})
+
+    def batches(seed, start):
+        stream = worlds.mixed_batches(worlds.NAMES, "train", 128, batch_size, seed, start=start, epochs=None, n=10_000)
+        return enumerate(stream, start)
+
+    def small_losses(net, numbered):
+        step, batch = numbered
+        top, left = torch.randint(0, 128 - crop + 1, (2,)).tolist()
+        x = batch.pictures[:, :, top : top + crop, left : left + crop]
+        parts = net if step >= gan_from else nn.ModuleDict({"autoencoder": net["autoencoder"]})
+        yield from losses(parts, x, perceptual, kl_weight=1e-4)
+
+    def copies(net, n):
+        """True pictures of each world, and what comes back."""
+        model = net["autoencoder"]
+        device = next(model.parameters()).device
+        for world in worlds.NAMES:
+            x = next(worlds.load(world).batches("val", 128, n, n=n, shuffle=False)).pictures
+            with torch.no_grad():
+                yield world, x, model.decode(model.encode(x.to(device))).float().clamp(-1, 1).cpu()
+
+    def evaluate(net):
+        return {f"{w}.{f.__name__}": float(f(x, y)) for w, x, y in copies(net, 32) for f in (psnr, ssim)}
+
+    def sample(net, step):
+        pictures = [part for _, x, y in copies(net, 6) for part in (x, y)]
+        return grid(to_uint8(torch.cat(pictures)), 12)
+
+    return Recipe(
+        name=name,
+        build=build,
+        batches=batches,
+        losses=small_losses,
+        optimisers=lambda net: {part: torch.optim.Adam(net[part].parameters(), 4e-4, (0.5, 0.9)) for part in net},
+        steps=steps,
+        ema=0.999,
+        evaluate=evaluate,
+        sample=sample,
+        every=500,
+        leave_out=("discriminator.",),
+    )

@@ -56,6 +56,20 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -
     return (of_reconstruction / (of_adversarial + 1e-4)).clamp(0, 1e4).detach()
 
 
+def compared_by(trunk: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """A perceptual loss: how differently a frozen network sees two pictures. (B,) from (B, 3, H, W) twice.
+
+    As LPIPS (Zhang et al. 2018), with every channel counting alike: what is seen at a place is a direction, and the
+    squared distance of two directions is averaged over the places of each of its maps.
+    """
+
+    def perceptual(x: Tensor, y: Tensor) -> Tensor:
+        maps = zip(trunk.to(x.device)(x), trunk(y), strict=True)
+        return sum((F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean((1, 2)) for a, b in maps)
+
+    return perceptual
+
+
 def losses(
     net: nn.ModuleDict,
     x: Tensor,

@@ -1,0 +1,39 @@
+"""The recipe of the small autoencoders, with a few pictures."""
+
+import pytest
+import torch
+
+from t2i_course import timeline, worlds
+from t2i_course.codec import autoencoder
+from t2i_course.codec.autoencoder import SMALL, Autoencoder
+from t2i_course.codec.losses import compared_by
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_discriminator_joins_late_and_parts_of_pictures_are_learned_from(name):
+    recipe = autoencoder.recipe(name, gan_from=3)
+    assert timeline.RECIPES[name]
+    net = recipe.build().train()
+    batch = next(worlds.load("flowers").batches("val", 128, 2, n=2))
+    early, late = (list(recipe.losses(net, (step, batch))) for step in (2, 3))
+    assert [part for part, _ in early] == ["autoencoder"]
+    assert [part for part, _ in late] == ["autoencoder", "discriminator"]
+    assert torch.isfinite(late[0][1]["loss"])
+
+
+def test_the_perceptual_loss_sees_what_pixels_count_and_more():
+    class Sees(torch.nn.Module):
+        def forward(self, x):
+            return x, x[:, :, ::2, ::2]
+
+    perceptual, x = compared_by(Sees()), torch.randn(2, 3, 8, 8)
+    assert perceptual(x, x).tolist() == [0, 0]
+    torch.testing.assert_close(perceptual(x, 3 * x), torch.zeros(2), atol=1e-6, rtol=0)  # directions, not sizes
+    torch.testing.assert_close(perceptual(x, -x), torch.full((2,), 8.0))  # |2|^2 at every place of both maps
+
+
+def test_asking_for_what_is_not_there(tmp_path):
+    with pytest.raises(ValueError, match="no small autoencoder 'x'. There are: small_kl_f4"):
+        Autoencoder.load("x")
+    with pytest.raises(ValueError, match="Train it: t2i train small_kl_f8"):
+        Autoencoder.load(weights=tmp_path / "x.safetensors")
