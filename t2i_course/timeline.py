@@ -78,7 +78,7 @@ HISTORY: tuple[System, ...] = (
         "05",
         Anatomy("GAN", "char-CNN-RNN", "two stacked CNNs", "conditioning augmentation", "CUB, Oxford-102, MS-COCO"),
         module="t2i_course.gan.stackgan:StackGAN",
-        variants={"full": 57_151_312},
+        variants={"small": 2_040_832, "full": 57_151_312},
     ),
     System(
         2017,
@@ -94,7 +94,7 @@ HISTORY: tuple[System, ...] = (
         "06",
         Anatomy("GAN", "bi-LSTM", "three-stage CNN", "attention over words", "CUB, MS-COCO"),
         module="t2i_course.gan.attngan:AttnGAN",
-        variants={"bird": 7_084_592, "coco": 13_811_456},
+        variants={"small": 2_788_144, "bird": 7_084_592, "coco": 13_811_456},
     ),
     System(
         2020,
