@@ -99,7 +99,7 @@ def losses(
         yield "autoencoder", terms
         return
     d = net["discriminator"].requires_grad_(False)  # it is asked, not taught
-    adversarial = -d(drawn).mean()
+    adversarial = -d(torch.cat([x, drawn])).chunk(2)[1].mean()  # with true ones beside them, as D learns: batch norm
     weight = gan_weight * adaptive_weight(pixels + looks, adversarial, model.decoder.last[-1].weight)
     terms["loss"] = terms["loss"] + weight * adversarial
     yield "autoencoder", terms | {"adversarial": adversarial, "lambda": weight}

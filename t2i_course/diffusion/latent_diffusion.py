@@ -69,6 +69,7 @@ class LatentDiffusion:
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def latents(
         self,
         captions: Sequence[str],
@@ -88,26 +89,26 @@ class LatentDiffusion:
         the U-Net's halvings. start: latents to edit, of which the last `strength` of the way is drawn anew. beside:
         channels that the U-Net sees beside z_t, as for inpainting.
         """
-        with torch.no_grad():
-            context = self.read(list(captions))
-            null = self.read([negative] * len(captions))
-            z = self._noise(len(captions), seed, size).to(context)
-            ts = self._timesteps(steps, sampler)
-            if start is not None:
-                if not 0 < strength <= 1:
-                    raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
-                ts = ts[len(ts) - max(1, int(steps * strength)) :]
-                z = self.process.noisy(start, ts[0], z)
+        if isinstance(captions, str):
+            raise ValueError("Give a list of captions, not one string.")
+        context = self.read(list(captions))
+        null = self.read([negative] * len(captions))
+        z = self._noise(len(captions), seed, size).to(context)
+        ts = self._timesteps(steps, sampler)
+        if start is not None:
+            if not 0 < strength <= 1:
+                raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
+            ts = ts[len(ts) - max(1, int(steps * strength)) :]
+            z = self.process.noisy(start, ts[0], z)
 
-            def model(x, t, c):
-                with torch.no_grad():
-                    if beside is not None:
-                        x = torch.cat([x, beside.repeat(len(x) // len(beside), 1, 1, 1)], 1)
-                    return self.unet(x, t, c)
+        def model(x, t, c):
+            if beside is not None:
+                x = torch.cat([x, beside.repeat(len(x) // len(beside), 1, 1, 1)], 1)
+            return self.unet(x, t, c)
 
-            denoise = classifier_free(model, context, null, guidance_scale)
-            way = self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, len(captions)))
-            yield from tqdm(way, "drawing", len(ts), leave=False, disable=None)
+        denoise = classifier_free(model, context, null, guidance_scale)
+        way = self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, len(captions)))
+        yield from tqdm(way, "drawing", len(ts), leave=False, disable=None)
 
     def frames(
         self,
@@ -170,7 +171,7 @@ class LatentDiffusion:
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures -> latents, scaled."""
-        return self.scale * self.autoencoder.encode(pictures)
+        return self.scale * self.autoencoder.encode(pictures.to(next(self.autoencoder.parameters())))
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

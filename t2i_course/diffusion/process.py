@@ -134,7 +134,7 @@ def evenly(process: Process, steps: int, offset: int = 0) -> list[int]:
     """Timesteps at whole distances, from many to few, as DDIM and PLMS take them; offset 1 in Stable Diffusion."""
     t = len(process.alpha_bar)
     _check(steps, t)
-    return [i * (t // steps) + offset for i in reversed(range(steps))]
+    return [min(i * (t // steps) + offset, t - 1) for i in reversed(range(steps))]
 
 
 def from_end_to_end(process: Process, steps: int) -> list[int]:

@@ -227,7 +227,8 @@ class GANCLS:
         """One frame: pictures (B, 3, 64, 64) in [-1, 1]."""
         text = self.embed(captions)
         with torch.no_grad():
-            yield self.generator(noise(seed, len(text), self.config.z_dim), text)
+            picture = self.generator(noise(seed, len(text), self.config.z_dim), text)
+        yield picture
 
     def draw(self, captions: Sequence[str], seed: int = 0) -> Tensor:
         """The only frame."""

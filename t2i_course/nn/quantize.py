@@ -23,8 +23,9 @@ class Quantizer(nn.Module):
 
     def indices(self, h: Tensor) -> Tensor:
         """Vectors (B, D, H, W) -> the numbers of their nearest codes (B, H, W)."""
-        flat, entries = h.movedim(1, -1), self.codebook.weight
-        distance = entries.square().sum(1) - 2 * flat @ entries.T  # + |h|^2, which is the same for all
+        with torch.autocast(h.device.type, enabled=False):  # half precision would choose wrong neighbours
+            flat, entries = h.movedim(1, -1).float(), self.codebook.weight.float()
+            distance = entries.square().sum(1) - 2 * flat @ entries.T  # + |h|^2, which is the same for all
         return distance.argmin(-1)
 
     def look_up(self, indices: Tensor) -> Tensor:

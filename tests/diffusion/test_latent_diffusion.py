@@ -33,7 +33,8 @@ def test_pictures_follow_from_caption_and_seed_alone(system, sampler):
     assert both.shape == (2, 3, 16, 16)
     assert both.abs().max() <= 1
     torch.testing.assert_close(system.draw(["a bird"], 3, steps=4, sampler=sampler), both[:1], atol=1e-4, rtol=1e-4)
-    for other in (system.draw(["a bird", "birds"], 3, steps=4), system.draw(["a bird", "a red flower"], 4, steps=4)):
+    for captions, seed in ((["a bird", "birds"], 3), (["a bird", "a red flower"], 4)):
+        other = system.draw(captions, seed, steps=4, sampler=sampler)
         assert (other - both)[1].abs().max() > 1e-2
 
 
@@ -41,6 +42,12 @@ def test_frames_end_with_the_picture(system):
     frames = list(system.frames(["a bird"], steps=5, every=2))
     assert len(frames) == 3
     torch.testing.assert_close(frames[-1], system.draw(["a bird"], steps=5))
+
+
+def test_between_two_frames_gradients_are_on(system):
+    frames = system.frames(["a bird"], steps=2)
+    next(frames)
+    assert torch.is_grad_enabled()
 
 
 def test_pictures_of_other_sizes(system):
@@ -80,6 +87,8 @@ def test_without_a_null_caption_there_is_one_question_a_step(system, monkeypatch
 
 
 def test_clear_errors(system):
+    with pytest.raises(ValueError, match="list of captions, not one string"):
+        system.draw("a bird")
     with pytest.raises(ValueError, match="There is no sampler 'magic'. There are: ddim, plms"):
         system.draw(["a bird"], sampler="magic")
     with pytest.raises(ValueError, match="steps=2000: this process has from 1 to 1000"):

@@ -215,7 +215,8 @@ def test_the_shipped_model_draws_its_captions_alone_as_in_a_batch():
     assert all(frame.shape == both.shape for frame in frames)
     seen = system.explain(CAPTIONS[:2], seed=3)
     assert seen["words"][0] == ["a", "red", "flower"]
-    torch.testing.assert_close(seen["attention"][0].sum(1), torch.ones(2, 64, 64))
+    side = system.config.first_size  # the first look is taken before the picture grows
+    torch.testing.assert_close(seen["attention"][0].sum(1), torch.ones(2, side, side))
     assert not seen["attention"][0][0, 3:].any()
 
 
