@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2i_course.nn.quantize import Quantizer
-from t2i_course.nn.unet import Down, SelfAttention, Up, group_norm
+from t2i_course.nn.unet import Downsample, SelfAttention, Upsample, group_norm
 from t2i_course.paths import DATA
 from t2i_course.weights import load_weights
 
@@ -108,7 +108,7 @@ class Encoder(nn.Sequential):
                 rows.append(row(dim, width, level in config.attend))
                 dim = width
             if level < len(widths) - 1:
-                rows.append(nn.Sequential(Down(dim, ddpm=True)))
+                rows.append(nn.Sequential(Downsample(dim, ddpm=True)))
         super().__init__()
         self.first = nn.Conv2d(3, config.dim, 3, padding=1)
         self.rows = nn.Sequential(*rows)
@@ -127,7 +127,7 @@ class Decoder(nn.Sequential):
                 rows.append(row(dim, widths[level], level in config.attend))
                 dim = widths[level]
             if level:
-                rows[-1].append(Up(dim))
+                rows[-1].append(Upsample(dim))
         super().__init__()
         self.first = nn.Conv2d(config.z, widths[-1], 3, padding=1)
         self.middle = middle(widths[-1], config.middle_attends)
@@ -142,8 +142,8 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.config, per_place = config, config.z * (1 if config.codes else 2)
         self.encoder, self.decoder = Encoder(config, per_place), Decoder(config)
-        self.before = nn.Conv2d(per_place, per_place, 1)
-        self.after = nn.Conv2d(config.z, config.z, 1)
+        self.quant_conv = nn.Conv2d(per_place, per_place, 1)
+        self.post_quant_conv = nn.Conv2d(config.z, config.z, 1)
         self.quantizer = Quantizer(config.codes, config.z) if config.codes else None
 
     @classmethod
@@ -162,19 +162,19 @@ class Autoencoder(nn.Module):
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of a KL autoencoder: the mean and the log variance, which is kept in [-30, 20], of the latents of x."""
-        mean, log_variance = self.before(self.encoder(self._checked(x))).chunk(2, 1)
+        mean, log_variance = self.quant_conv(self.encoder(self._checked(x))).chunk(2, 1)
         return mean, log_variance.clamp(-30, 20)
 
     def encode(self, x: Tensor, eps: Tensor | None = None) -> Tensor:
         """Latents: what a diffusion model learns. KL: the mean, or with noise eps a draw. VQ: not yet quantised."""
         if self.quantizer:
-            return self.before(self.encoder(self._checked(x)))
+            return self.quant_conv(self.encoder(self._checked(x)))
         mean, log_variance = self.moments(x)
         return mean if eps is None else mean + (log_variance / 2).exp() * eps
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents -> pictures, near [-1, 1]. VQ: every place is quantised first, so codes' vectors stay as they are."""
-        return self.decoder(self.after(self.quantizer(z)[0] if self.quantizer else z))
+        return self.decoder(self.post_quant_conv(self.quantizer(z)[0] if self.quantizer else z))
 
     def _checked(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % self.factor or x.shape[3] % self.factor:
@@ -185,14 +185,9 @@ class Autoencoder(nn.Module):
         return x
 
 
-def kl_loss(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL( N(mean, variance) || N(0, 1) ) of each latent, summed over its numbers: (B,)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
-
-
 @torch.no_grad()
 def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
-    """What latents are multiplied with before diffusion, so that they vary as much as the noise (section 4.3.2)."""
+    """What latents are multiplied with before diffusion, so that they vary as much as the noise."""
     return 1 / autoencoder.encode(pictures).std().item()
 
 

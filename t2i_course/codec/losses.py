@@ -4,7 +4,7 @@
 "High-Resolution Image Synthesis with Latent Diffusion Models", Rombach et al. 2022, appendix G:
 
     L = L_rec + (L_VQ or beta KL) + lambda L_GAN,    L_rec = |x - x^| + perceptual(x, x^)
-    lambda = |grad L_rec| / (|grad L_GAN| + 1e-4)
+    lambda = |grad L_rec| / (|grad L_GAN| + 1e-4)      (1e-4 as released; 1e-6 in the paper)
 
 Pixels alone would be blurred, as nobody knows where an edge is to a pixel; so a network compares what it sees in both,
 and a discriminator asks of every patch whether it is true. lambda is chosen anew at each step, so that neither of the
@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .autoencoder import Autoencoder, kl_loss
+from t2i_course.nn.losses import kl_to_standard_normal
+
+from .autoencoder import Autoencoder
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -87,10 +89,10 @@ def losses(
         h = model.encode(x)
         z, indices, simple = model.quantizer(h)
         extra = {"vq": simple, "perplexity": model.quantizer.perplexity(indices)}
-        drawn = model.decoder(model.after(z))
+        drawn = model.decoder(model.post_quant_conv(z))
     else:
         mean, log_variance = model.moments(x)
-        kl = kl_loss(mean.float(), log_variance.float()).mean() / x[0].numel()
+        kl = kl_to_standard_normal(mean.float(), log_variance.float()) * mean[0].numel() / x[0].numel()
         simple, extra = kl_weight * kl, {"kl": kl}
         drawn = model.decode(mean + (log_variance / 2).exp() * torch.randn_like(mean))
     pixels, looks = (x - drawn).abs().mean(), perceptual(x, drawn).mean()

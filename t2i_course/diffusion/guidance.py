@@ -4,7 +4,7 @@
     classifier-free guidance  uncond + s (cond - uncond)                         Ho and Salimans 2022, equation 6
 
 s is the guidance scale: 0 leaves the model as it is with a classifier; without one, 0 forgets the caption, 1 is the
-plain conditional model, and more exaggerates what the caption makes different.
+plain conditional model, and more exaggerates what the caption makes different (s = 1 + w, for the w of the paper).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def by_gradient(
     denoise: Denoise, process: Process, log_likelihood: Callable[[Tensor, int], Tensor], guidance_scale: float
 ) -> Denoise:
     """Any model that predicts eps, pushed up log p(y | x_t): log_likelihood(x_t, t) -> (B,), of a classifier or of CLIP
-    that know noisy pictures."""
+    that know noisy pictures. With DDIM and the samplers after it this is ADM's algorithm 2; with `ddpm` it is not quite
+    its algorithm 1, which moves the mean of each step."""
     if process.predicts != "eps":
         raise ValueError(f"Guidance by a gradient is written for eps, and this model predicts {process.predicts}.")
 

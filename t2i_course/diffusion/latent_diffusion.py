@@ -59,13 +59,14 @@ class LatentDiffusion:
         weights: str | Path | None = None,
         vocabulary: str | Path | None = None,
         half: bool = False,
+        device: str | None = None,
     ) -> LatentDiffusion:
-        """A published system, as published/latent_diffusion.py reads it."""
+        """A published system, as published/latent_diffusion.py reads it; on a GPU if there is one, or on `device`."""
         from t2i_course.published.latent_diffusion import REMEDY, load
 
         if weights is None:
             raise ValueError(f"{variant} needs weights=PATH, as they do not ship with the course. {REMEDY}")
-        return load(weights, variant, vocabulary, half)
+        return load(weights, variant, vocabulary, half, device)
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
@@ -91,20 +92,23 @@ class LatentDiffusion:
         """
         if isinstance(captions, str):
             raise ValueError("Give a list of captions, not one string.")
+        for given in (start, beside):
+            if given is not None and len(given) != len(captions):
+                raise ValueError(f"{len(given)} pictures need as many captions, not {len(captions)}.")
         context = self.read(list(captions))
         null = self.read([negative] * len(captions))
-        z = self._noise(len(captions), seed, size).to(context)
+        z = self._noise(len(captions), seed, size).to(context.device)  # float32, whatever the networks are
         ts = self._timesteps(steps, sampler)
         if start is not None:
             if not 0 < strength <= 1:
                 raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
             ts = ts[len(ts) - max(1, int(steps * strength)) :]
-            z = self.process.noisy(start, ts[0], z)
+            z = self.process.add_noise(start, ts[0], z)
 
         def model(x, t, c):
             if beside is not None:
                 x = torch.cat([x, beside.repeat(len(x) // len(beside), 1, 1, 1)], 1)
-            return self.unet(x, t, c)
+            return self.unet(x.to(c.dtype), t, c).float()
 
         denoise = classifier_free(model, context, null, guidance_scale)
         way = self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, len(captions)))
@@ -150,9 +154,16 @@ class LatentDiffusion:
     def inpaint(self, pictures: Tensor, mask: Tensor, captions: Sequence[str], seed: int = 0, **options) -> Tensor:
         """Draws anew where mask (B, 1, H, W) is 1, and keeps the rest of pictures (B, 3, H, W) in [-1, 1].
 
-        A U-Net that was trained for it sees the mask and what is kept. Any other draws everything, and after each step
-        what is to be kept is put back, with as much noise as there still is (Lugmayr et al. 2022, without resampling).
+        A U-Net that was trained for it sees the mask and what is kept, which comes back through the autoencoder, not to
+        the last digit. Any other draws everything; after each step what is to be kept is put back, with as much noise
+        as there still is (Lugmayr et al. 2022, without resampling), and at last exactly. The options are those of
+        `latents`, but for size, start and strength.
         """
+        for name in options.keys() & {"size", "start", "strength", "beside"}:
+            raise ValueError(f"inpaint takes no {name}: the picture and the mask say it.")
+        if mask.shape != (len(pictures), 1, *pictures.shape[2:]):
+            raise ValueError(f"The mask is {(len(pictures), 1, *pictures.shape[2:])}, not {tuple(mask.shape)}.")
+        pictures = pictures.to(next(self.autoencoder.parameters()).device).float()
         hole = (mask > 0.5).to(pictures)
         small = F.interpolate(hole, scale_factor=1 / self.autoencoder.factor)
         options |= {"size": tuple(pictures.shape[2:])}
@@ -163,7 +174,7 @@ class LatentDiffusion:
         eps = self._noise(len(captions), seed, options["size"]).to(known)
         ts = self._timesteps(options.get("steps", 50), options.get("sampler", "ddim"))
         for (z, _), t in zip(self.latents(captions, seed, **options), [*ts[1:], -1], strict=True):
-            z.copy_(small * z + (1 - small) * self.process.noisy(known, t, eps))  # the sampler goes on from it
+            z.copy_(small * z + (1 - small) * self.process.add_noise(known, t, eps))  # the sampler goes on from it
         return torch.where(hole.bool(), self.decode(z), pictures)
 
     # --- between pictures and latents ---------------------------------------------------------------------------------
@@ -171,12 +182,13 @@ class LatentDiffusion:
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures -> latents, scaled."""
-        return self.scale * self.autoencoder.encode(pictures.to(next(self.autoencoder.parameters())))
+        return self.scale * self.autoencoder.encode(pictures.to(next(self.autoencoder.parameters()))).float()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents -> pictures in [-1, 1]."""
-        return self.autoencoder.decode(latents / self.scale).clamp(-1, 1)
+        latents = (latents / self.scale).to(next(self.autoencoder.parameters()))
+        return self.autoencoder.decode(latents).float().clamp(-1, 1)
 
     def _noise(self, batch: int, seed: int, size: int | tuple[int, int] | None) -> Tensor:
         height, width = (size, size) if isinstance(size, int) else size or (self.size, self.size)

@@ -11,7 +11,14 @@ from .process import Process, learned_log_variance
 
 
 def simple_loss(process: Process, prediction: Tensor, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """L_simple of each picture (B,): the squared error of what was predicted (equation 14)."""
+    """L_simple of each picture (B,): the squared error of what was predicted (equation 14).
+
+    A `learned` variance, the second half of the prediction's channels, is left to `variational_bound`.
+    """
+    if process.learned:
+        prediction = prediction.chunk(2, 1)[0]
+    if prediction.shape != x0.shape:
+        raise ValueError(f"A prediction about {tuple(x0.shape)} has the same shape, not {tuple(prediction.shape)}.")
     return (prediction - process.target(x0, t, eps)).square().flatten(1).mean(1)
 
 
@@ -34,10 +41,10 @@ def variational_bound(process: Process, prediction: Tensor, x0: Tensor, x_t: Ten
     divergence of the true step back from the predicted one; for t = 0 how likely the 8-bit picture x0 is.
     """
     said, v = prediction.chunk(2, 1)
-    of_x0, of_x_t, _, large = process.back(t, t - 1, x0)
+    of_x0, of_x_t, _, large = process.posterior(t, t - 1, x0)
     difference = of_x0 * (x0 - process.split(said.detach(), x_t, t)[0])  # of the means: both have the same x_t
     first = t.clamp(min=1)
-    small = process.back(first, first - 1, x0)[2]  # at t = 0 it would be nothing; the one of t = 1 stands in
+    small = process.posterior(first, first - 1, x0)[2]  # at t = 0 it would be nothing; the one of t = 1 stands in
     log_variance = learned_log_variance(v, small, large)
     kl = 0.5 * (log_variance - small.log() + (small + difference.square()) / log_variance.exp() - 1)
     likelihood = pixel_log_likelihood(difference, (0.5 * log_variance).exp(), x0)

@@ -19,6 +19,7 @@ in is how far they trust the guess:
     DPM-Solver++  the ODE in the logarithm of signal to noise, 2nd order  Lu et al. 2022, algorithm 2
     Euler, Heun   the ODE of a picture that keeps its size                Karras et al. 2022, algorithm 1
 
+Each goes on from the very tensor that it yielded, so what is written into it counts (LatentDiffusion.inpaint does so).
 Guidance is inside `denoise` (guidance.py). B pictures (B, C, H, W); T timesteps: t = 0 is little noise, -1 none.
 """
 
@@ -71,30 +72,36 @@ class Process:
         if self.predicts not in PREDICTIONS:
             raise ValueError(f"A network predicts one of {', '.join(PREDICTIONS)}, not {self.predicts!r}.")
 
-    def kept(self, t: Tensor | int, like: Tensor) -> Tensor:
-        """alpha_bar of timesteps (B,), or of one, to be multiplied with `like`; it is 1 at t = -1, before any noise."""
+    def alpha_bar_at(self, t: Tensor | int, like: Tensor) -> Tensor:
+        """alpha_bar of timesteps (B,), or of one, in the shape of factors of `like`; 1 at t = -1, before any noise.
+
+        In float64 on the CPU: not every device has it.
+        """
+        t = torch.as_tensor(t).cpu()
+        if t.min() < -1 or t.max() >= len(self.alpha_bar):
+            raise ValueError(f"Timesteps are from -1 to {len(self.alpha_bar) - 1}, not {t.tolist()}.")
         alpha_bar = torch.cat([self.alpha_bar, self.alpha_bar.new_ones(1)])  # so the last one is that of t = -1
-        chosen = alpha_bar[t.cpu() if isinstance(t, Tensor) else t]
-        return chosen.view(-1, *[1] * (like.ndim - 1)).to(like.device)
+        return alpha_bar[t].view(-1, *[1] * (like.ndim - 1))
 
     def at(self, t: Tensor | int, like: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t) of timesteps (B,), or of one, to be multiplied with `like`."""
-        kept = self.kept(t, like)
-        return kept.sqrt().to(like.dtype), (1 - kept).sqrt().to(like.dtype)
+        alpha_bar = self.alpha_bar_at(t, like)
+        return tuple(factor.to(like.dtype).to(like.device) for factor in (alpha_bar.sqrt(), (1 - alpha_bar).sqrt()))
 
-    def back(self, t: Tensor | int, s: Tensor | int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def posterior(self, t: Tensor | int, s: Tensor | int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The way back from t to an earlier s, q(x_s | x_t, x_0), as four factors (equation 7).
 
         What x_0 and x_t are multiplied with in its mean; its variance (the small one); and that of the way from s to t
         (the large one). DDPM chooses between the two.
         """
-        kept_t, kept_s = self.kept(t, like), self.kept(s, like)
-        beta = 1 - kept_t / kept_s
-        of_x0 = kept_s.sqrt() * beta / (1 - kept_t)
-        of_x_t = (kept_t / kept_s).sqrt() * (1 - kept_s) / (1 - kept_t)
-        return tuple(f.to(like.dtype) for f in (of_x0, of_x_t, beta * (1 - kept_s) / (1 - kept_t), beta))
+        bar_t, bar_s = self.alpha_bar_at(t, like), self.alpha_bar_at(s, like)
+        beta = 1 - bar_t / bar_s
+        of_x0 = bar_s.sqrt() * beta / (1 - bar_t)
+        of_x_t = (bar_t / bar_s).sqrt() * (1 - bar_s) / (1 - bar_t)
+        factors = (of_x0, of_x_t, beta * (1 - bar_s) / (1 - bar_t), beta)
+        return tuple(factor.to(like.dtype).to(like.device) for factor in factors)
 
-    def noisy(self, x0: Tensor, t: Tensor | int, eps: Tensor) -> Tensor:
+    def add_noise(self, x0: Tensor, t: Tensor | int, eps: Tensor) -> Tensor:
         """x_t of pictures x0 (B, C, H, W) at timesteps (B,), or at one (equation 4)."""
         signal, sigma = self.at(t, x0)
         return signal * x0 + sigma * eps
@@ -123,18 +130,19 @@ def learned_log_variance(v: Tensor, small: Tensor, large: Tensor) -> Tensor:
 
     "Improved Denoising Diffusion Probabilistic Models", Nichol and Dhariwal 2021, equation 15.
     """
-    part = (v + 1) / 2
-    return part * large.log() + (1 - part) * small.clamp(min=1e-20).log()
+    wide = torch.promote_types(v.dtype, torch.float32)  # half precision has no number as small as these variances
+    part = (v.to(wide) + 1) / 2
+    return part * large.to(wide).log() + (1 - part) * small.to(wide).clamp(min=1e-20).log()
 
 
 # --- samplers ---------------------------------------------------------------------------------------------------------
 
 
 def evenly(process: Process, steps: int, offset: int = 0) -> list[int]:
-    """Timesteps at whole distances, from many to few, as DDIM and PLMS take them; offset 1 in Stable Diffusion."""
+    """Timesteps at even distances, from many to few, as DDIM and PLMS take them; offset 1 in Stable Diffusion."""
     t = len(process.alpha_bar)
     _check(steps, t)
-    return [min(i * (t // steps) + offset, t - 1) for i in reversed(range(steps))]
+    return [min(i * t // steps + offset, t - 1) for i in reversed(range(steps))]
 
 
 def from_end_to_end(process: Process, steps: int) -> list[int]:
@@ -176,7 +184,7 @@ def ddpm(
     """Ancestral sampling. draw(C, H, W) gives fresh noise (B, C, H, W); `large` chooses the larger fixed variance."""
     for t, s in pairwise([*ts, -1]):
         x0, _, v = guess(process, denoise, x, t, clip)
-        of_x0, of_x_t, small, big = process.back(t, s, x)
+        of_x0, of_x_t, small, big = process.posterior(t, s, x)
         x = of_x0 * x0 + of_x_t * x
         if s >= 0:
             sigma = (
@@ -205,7 +213,7 @@ def ddim(
     for t, s in pairwise([*ts, end]):
         x0, eps, _ = guess(process, denoise, x, t, clip)
         signal, sigma = process.at(s, x)
-        fresh = eta * process.back(t, s, x)[2].sqrt()
+        fresh = eta * process.posterior(t, s, x)[2].sqrt()
         x = signal * x0 + (sigma.square() - fresh.square()).sqrt() * eps
         if eta and s >= 0:
             x = x + fresh * draw(*x.shape[1:]).to(x)
@@ -258,9 +266,7 @@ def euler(process: Process, denoise: Denoise, x: Tensor, ts: Sequence[int]) -> I
     """The straight line along the noise: DDIM, written for y = x / signal and its noise level sigma / signal."""
     for t, s in pairwise([*ts, -1]):
         x0, eps, _ = guess(process, denoise, x, t)
-        signal_t, level_t = _level(process, t, x)
-        signal, level = _level(process, s, x)
-        x = signal * (x / signal_t + (level - level_t) * eps)
+        x = _straight_on(process, x, t, s, eps)
         yield x, x0
 
 
@@ -268,16 +274,14 @@ def heun(process: Process, denoise: Denoise, x: Tensor, ts: Sequence[int]) -> It
     """Euler's step is tried, and taken with the mean of the noise here and there: two questions for a step."""
     for t, s in pairwise([*ts, -1]):
         x0, eps, _ = guess(process, denoise, x, t)
-        signal_t, level_t = _level(process, t, x)
-        signal, level = _level(process, s, x)
         if s >= 0:
-            there = guess(process, denoise, signal * (x / signal_t + (level - level_t) * eps), s)[1]
+            there = guess(process, denoise, _straight_on(process, x, t, s, eps), s)[1]
             eps = (eps + there) / 2
-        x = signal * (x / signal_t + (level - level_t) * eps)
+        x = _straight_on(process, x, t, s, eps)
         yield x, x0
 
 
-def _level(process: Process, t: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """sqrt(alpha_bar_t), and the noise level of a picture that was divided by it."""
-    signal, sigma = process.at(t, like)
-    return signal, sigma / signal
+def _straight_on(process: Process, x: Tensor, t: int, s: int, eps: Tensor) -> Tensor:
+    """x_s if the noise stays as it is: y + (level_s - level_t) eps, for y = x / signal and level = sigma / signal."""
+    (signal_t, sigma_t), (signal, sigma) = process.at(t, x), process.at(s, x)
+    return signal * (x / signal_t + (sigma / signal - sigma_t / signal_t) * eps)

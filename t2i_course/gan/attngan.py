@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from t2i_course import worlds
 from t2i_course.nn.attention import attention
+from t2i_course.nn.losses import kl_to_standard_normal
 from t2i_course.nn.noise import noise
 from t2i_course.paths import DATA
 from t2i_course.text.word_rnn import WordRNN
@@ -36,7 +37,7 @@ from t2i_course.weights import load_weights
 from t2i_course.worlds.language import words as split_words
 
 from .damsm import DAMSM, WORLDS, also_fits, read
-from .parts import LOUDNESS, Discriminator, initialise, judged_together, kl_to_standard_normal, should_be, with_matching
+from .parts import LOUDNESS, Discriminator, initialise, judged_together, should_be, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe

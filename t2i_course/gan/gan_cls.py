@@ -8,6 +8,7 @@ this caption. Two things were new, and each can be left out:
           L_D = - log D(x, t) - 1/2 [ log(1 - D(x_wrong, t)) + log(1 - D(G(z, t), t)) ]
     INT   G also learns from captions that nobody wrote, halfway between two embeddings (equation 5):
           L_G = - log D(G(z, t), t) - log D(G(z, t'), t')    with  t' = (t_a + t_b) / 2
+          (here a mean over both, of which there are half as many t')
 
 B captions, E numbers of an embedding, P of its projection, C channels.
 """

@@ -57,11 +57,6 @@ def should_be(answer: float, logits: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, answer))
 
 
-def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL( N(mu, e^logvar) || N(0, 1) ), the mean over all numbers: -1/2 (1 + logvar - mu^2 - e^logvar)."""
-    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).mean()
-
-
 def matching(match: nn.Module, seen: Tensor, text: Tensor) -> Tensor:
     """The `matching_loss` between what D sees in pictures (B, C, H, W) and the embeddings (B, E) of their captions.
 
@@ -89,12 +84,14 @@ def judged_together(
     """Logits [of true pairs (B,), of wrong pairs (wrongs * B,), of drawn pairs (D,)], judged as one batch.
 
     seen (B, C, H, W): what D sees in true pictures; text (B, E): their captions; drawn: the same of drawn pictures. In
-    a wrong pair a picture meets the caption of a neighbour in the batch.
+    a wrong pair a picture meets the caption of a neighbour in the batch (which fits, too, if it says the same).
 
     The released codes judge each kind in a batch of its own, and batch norm gives them away: what pictures and texts
     of true pairs have in common, their covariance, no batch of wrong pairs has. On our worlds D then tells *batches*
     apart without an error, and never learns to look at a single pair.
     """
+    if wrongs >= len(seen):
+        raise ValueError(f"A batch of {len(seen)} has no {wrongs} wrong captions for each picture.")
     pairs = [(seen, text)]
     if wrongs:
         pairs.append((torch.cat([seen.roll(k, 0) for k in range(1, wrongs + 1)]), text.repeat(wrongs, 1)))

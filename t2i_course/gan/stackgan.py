@@ -23,12 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2i_course import worlds
+from t2i_course.nn.losses import kl_to_standard_normal
 from t2i_course.nn.noise import noise
 from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
 from t2i_course.weights import load_weights
 
-from .parts import LOUDNESS, Discriminator, initialise, judged_together, kl_to_standard_normal, should_be, with_matching
+from .parts import LOUDNESS, Discriminator, initialise, judged_together, should_be, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe

@@ -17,3 +17,8 @@ def matching_loss(scores: Tensor, same: Tensor | None = None) -> Tensor:
         scores = scores.masked_fill(same, float("-inf"))
     right = torch.arange(len(scores), device=scores.device)
     return F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)
+
+
+def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL( N(mu, e^logvar) || N(0, 1) ), the mean over all numbers: -1/2 (1 + logvar - mu^2 - e^logvar)."""
+    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).mean()

@@ -62,7 +62,7 @@ def group_norm(dim: int, eps: float) -> nn.GroupNorm:
     return nn.GroupNorm(32, dim, eps=eps)
 
 
-class Down(nn.Conv2d):
+class Downsample(nn.Conv2d):
     """Half as wide and high, by a convolution of stride 2."""
 
     def __init__(self, dim: int, ddpm: bool):
@@ -73,7 +73,7 @@ class Down(nn.Conv2d):
         return super().forward(F.pad(x, self.pad) if self.pad else x)
 
 
-class Up(nn.Conv2d):
+class Upsample(nn.Conv2d):
     """Twice as wide and high: each place four times, then a convolution."""
 
     def __init__(self, dim: int):
@@ -127,7 +127,7 @@ class SelfAttention(nn.Module):
         return x + found.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
-class Feed(nn.Module):
+class FeedForward(nn.Module):
     """GEGLU: one half of the numbers says how much of the other half passes (Shazeer 2020)."""
 
     def __init__(self, dim: int):
@@ -149,7 +149,7 @@ class TransformerBlock(nn.Module):
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention1 = CrossAttention(dim, config.context_dim if only_context else None, heads)
         self.attention2 = CrossAttention(dim, config.context_dim, heads)
-        self.feed = Feed(dim)
+        self.feed = FeedForward(dim)
         self.only_context = only_context
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
@@ -206,6 +206,10 @@ class Encoder(nn.Module):
         super().__init__()
         c, self.config = config, config
         self.widths = [int(c.dim * mult) for mult in c.mults]
+        if wrong := [width for width in self.widths if width % 32 or (c.head_dim and width % c.head_dim)]:
+            raise ValueError(
+                f"Levels of {wrong} channels: multiples of 32, for group norm, and of head_dim={c.head_dim} are needed."
+            )
         self.time = nn.Sequential(nn.Linear(c.dim, 4 * c.dim), nn.SiLU(), nn.Linear(4 * c.dim, 4 * c.dim))
         self.label = nn.Embedding(c.classes, 4 * c.dim) if c.classes else None
         self.first = nn.Conv2d(c.channels, self.widths[0], 3, padding=1)
@@ -215,7 +219,7 @@ class Encoder(nn.Module):
                 self.encoder.append(Row([ResBlock(self.skips[-1], width, c), *self.attention(level)]))
                 self.skips.append(width)
             if level < len(self.widths) - 1:
-                down = ResBlock(width, width, c, "down") if c.resample == "block" else Down(width, c.ddpm)
+                down = ResBlock(width, width, c, "down") if c.resample == "block" else Downsample(width, c.ddpm)
                 self.encoder.append(Row([down]))
                 self.skips.append(width)
         self.middle = Row([ResBlock(width, width, c), *self.attention(None), ResBlock(width, width, c)])
@@ -235,6 +239,18 @@ class Encoder(nn.Module):
             raise ValueError("This U-Net needs classes." if self.label else "This U-Net knows no classes.")
         t_emb = self.time(timestep_embedding(t, self.config.dim, self.config.ddpm).to(self.first.weight.dtype))
         return t_emb if classes is None else t_emb + self.label(classes)
+
+    def check(self, x: Tensor, t: Tensor, context: Tensor | None = None, size: int | None = None) -> None:
+        """Raise ValueError for input that does not fit; size: what H and W must be, if they are given."""
+        c, step = self.config, 2 ** (len(self.widths) - 1)
+        fits = x.ndim == 4 and x.shape[1] == c.channels and not (x.shape[2] % step or x.shape[3] % step)
+        if not fits or (size and tuple(x.shape[2:]) != (size, size)):
+            wanted = f"H = W = {size}" if size else f"H and W multiples of {step}"
+            raise ValueError(f"This network takes (B, {c.channels}, H, W) with {wanted}, not {tuple(x.shape)}.")
+        if t.shape != (len(x),):
+            raise ValueError(f"Each of {len(x)} pictures has a timestep, so t is ({len(x)},), not {tuple(t.shape)}.")
+        if (context is None) != (not c.context_dim):
+            raise ValueError("This U-Net needs a context." if c.context_dim else "This U-Net takes no context.")
 
     def down(self, x: Tensor, t_emb: Tensor, context: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """What comes out of the middle, and the skips."""
@@ -256,7 +272,7 @@ class UNet(Encoder):
                 row = Row([ResBlock(width + skips.pop(), self.widths[level], c), *self.attention(level)])
                 width = self.widths[level]
                 if level and block == c.blocks:
-                    row.append(ResBlock(width, width, c, "up") if c.resample == "block" else Up(width))
+                    row.append(ResBlock(width, width, c, "up") if c.resample == "block" else Upsample(width))
                 self.decoder.append(row)
         eps = 1e-6 if c.ddpm else 1e-5
         self.last = nn.Sequential(group_norm(width, eps), nn.SiLU(), zeroed(nn.Conv2d(width, c.out, 3, padding=1)))
@@ -267,21 +283,12 @@ class UNet(Encoder):
         H and W must be multiples of 2 to the number of halvings. Raises ValueError if something is missing or does not
         fit.
         """
-        self._check(x, context)
+        self.check(x, t, context)
         t_emb = self.embed(t, classes)
         h, skips = self.down(x, t_emb, context)
         for row in self.decoder:
             h = row(torch.cat([h, skips.pop()], 1), t_emb, context)
         return self.last(h)
-
-    def _check(self, x: Tensor, context: Tensor | None) -> None:
-        c, step = self.config, 2 ** (len(self.widths) - 1)
-        if x.ndim != 4 or x.shape[1] != c.channels or x.shape[2] % step or x.shape[3] % step:
-            raise ValueError(
-                f"This U-Net takes (B, {c.channels}, H, W) with H and W multiples of {step}, not {tuple(x.shape)}."
-            )
-        if (context is None) != (not c.context_dim):
-            raise ValueError("This U-Net needs a context." if c.context_dim else "This U-Net takes no context.")
 
 
 class AttentionPool(nn.Module):
@@ -304,12 +311,14 @@ class NoisyClassifier(Encoder):
 
     def __init__(self, config: Config, size: int):
         super().__init__(config)
+        self.size = size
         dim, places = self.widths[-1], (size // 2 ** (len(self.widths) - 1)) ** 2
         pool = AttentionPool(dim, places, heads_of(dim, config), config.out)
         self.last = nn.Sequential(group_norm(dim, 1e-5), nn.SiLU(), pool)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x (B, 3, size, size) in [-1, 1] plus noise, t (B,) -> logits (B, out)."""
+        self.check(x, t, size=self.size)
         return self.last(self.down(x, self.embed(t))[0])
 
 

@@ -13,8 +13,6 @@ from t2i_course.weights import load_weights
 from . import renamed
 
 PARTS = {  # (.*\.) is the place
-    r"quant_conv\.": "before.",
-    r"post_quant_conv\.": "after.",
     r"quantize\.embedding\.": "quantizer.codebook.",
     r"(.*\.)(nin|conv)_shortcut\.": r"\1skip.",
     r"(.*coder\.rows\.\d+\.\d\.)conv\.": r"\1",

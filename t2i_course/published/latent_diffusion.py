@@ -78,12 +78,16 @@ def convert_bert(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(
-    weights: str | Path, variant: str = "sd_1", vocabulary: str | Path | None = None, half: bool = False
+    weights: str | Path,
+    variant: str = "sd_1",
+    vocabulary: str | Path | None = None,
+    half: bool = False,
+    device: str | None = None,
 ) -> LatentDiffusion:
     """A published system, ready to draw. Raises ValueError for a file or folder of another one.
 
     weights: a .safetensors or .ckpt file, or a folder of diffusers. vocabulary: for "ldm_text", the vocab.txt of
-    bert-base-uncased. half: all networks in float16, for a GPU.
+    bert-base-uncased. half: all networks in float16, for a GPU. device: a GPU if there is one, unless given.
     """
     if variant not in VARIANTS:
         raise ValueError(f"There is no latent diffusion {variant!r}. There are: {', '.join(VARIANTS)}.")
@@ -107,8 +111,7 @@ def load(
         state = read_weights(file, remedy) if shared is None else shared
         fill(net, state, file, f"Of its {FOLDERS[name]}: {remedy}", converts[name], assign=True)
         net.requires_grad_(False).eval()
-        if half:
-            net.half()
+        net.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), torch.float16 if half else torch.float32)
     if v.text == "bert":
         pieces = tokenizer(vocabulary)
         read = reader(parts["text"], pieces)

@@ -120,10 +120,12 @@ class CLIP(nn.Module):
     def similarity(self, pictures: Tensor, tokens: Tensor) -> Tensor:
         """e^s times the cosines of captions (rows) and pictures (columns): (B captions, P pictures)."""
         captions, seen = (F.normalize(v, dim=1) for v in (self.text(tokens), self.picture(pictures)))
-        return self.log_scale.exp().clamp(max=100) * captions @ seen.T
+        return self.log_scale.exp() * captions @ seen.T
 
     def loss(self, pictures: Tensor, tokens: Tensor) -> Tensor:
-        """InfoNCE of a batch of pairs."""
+        """InfoNCE of a batch of pairs. First s is brought back to where e^s is at most 100, lest training explode."""
+        with torch.no_grad():
+            self.log_scale.clamp_(max=math.log(100))
         return matching_loss(self.similarity(pictures, tokens)) / 2
 
 
@@ -131,8 +133,8 @@ def prepared(pictures: Tensor, size: int = 224) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] as a CLIP wants to see them: size x size, bicubic, cropped, normalised."""
     scale = size / min(pictures.shape[2:])
     if scale != 1:
-        shape = [round(side * scale) for side in pictures.shape[2:]]
-        pictures = F.interpolate(pictures, shape, mode="bicubic", antialias=True)
+        shape = [int(side * scale + 1e-6) for side in pictures.shape[2:]]
+        pictures = F.interpolate(pictures, shape, mode="bicubic", antialias=True).clamp(-1, 1)  # it may overshoot
     top, left = ((side - size) // 2 for side in pictures.shape[2:])
     pictures = pictures[:, :, top : top + size, left : left + size] / 2 + 0.5
     mean, std = (pictures.new_tensor(values)[:, None, None] for values in (MEAN, STD))
@@ -160,4 +162,5 @@ def _tokenizer():
 
 def zero_shot(clip: CLIP, pictures: Tensor, captions: Sequence[str]) -> Tensor:
     """How probable each caption is for each picture (P pictures, captions): a classifier that was never trained."""
-    return clip.similarity(pictures, tokenize(captions, clip.config.length)).softmax(0).T
+    tokens = tokenize(captions, clip.config.length).to(pictures.device)
+    return clip.similarity(pictures, tokens).softmax(0).T

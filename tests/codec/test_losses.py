@@ -58,6 +58,16 @@ def test_each_step_reaches_its_own_network(config, adversarial):
     assert all(p.requires_grad for p in net.parameters())
 
 
+def test_d_is_asked_in_such_batches_as_it_learns_from():
+    """Half true, half drawn: batch norm would tell a batch of one kind apart by itself."""
+    net, seen = nn.ModuleDict({"autoencoder": Autoencoder(KL), "discriminator": PatchDiscriminator(4)}), []
+    net["discriminator"].register_forward_pre_hook(lambda d, given: seen.append(given[0]))
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    list(losses(net, x, looks))
+    assert [len(batch) for batch in seen] == [4, 4]
+    assert all(torch.equal(batch[:2], x) for batch in seen)
+
+
 @pytest.mark.parametrize("config", [KL, VQ], ids=["kl", "vq"])
 def test_it_learns_to_give_pictures_back(config):
     torch.manual_seed(0)

@@ -1,5 +1,7 @@
 """Latent diffusion: drawing, editing and repainting, and what is said of bad input."""
 
+import copy
+
 import pytest
 import torch
 
@@ -63,18 +65,45 @@ def test_editing_starts_from_the_picture_in_so_much_noise(system, monkeypatch):
     monkeypatch.setattr(system.unet, "forward", lambda x, t, c: (asked.append((x, t)), forward(x, t, c))[1])
     system.edit(picture, ["birds"], 2, strength=0.35, steps=20, guidance_scale=1)
     assert [int(t[0]) for _, t in asked] == [300, 250, 200, 150, 100, 50, 0]
-    noisy = system.process.noisy(system.encode(picture), 300, system._noise(1, 2, None))
+    noisy = system.process.add_noise(system.encode(picture), 300, system._noise(1, 2, None))
     torch.testing.assert_close(asked[0][0], noisy)
     with pytest.raises(ValueError, match=r"strength=1\.5: it is above 0 and at most 1"):
         system.edit(picture, ["birds"], strength=1.5)
 
 
-def test_what_the_mask_leaves_out_stays_as_it_is(system):
-    picture, mask = system.draw(["a bird"], 1, steps=4), torch.zeros(1, 1, 16, 16)
+def test_what_the_mask_leaves_out_stays_as_it_is(system, monkeypatch):
+    """At every step the U-Net is asked about the known part with as much noise as belongs to that step."""
+    picture, mask, asked = system.draw(["a bird"], 1, steps=4), torch.zeros(1, 1, 16, 16), []
     mask[..., 8:] = 1
-    painted = system.inpaint(picture, mask, ["a red flower"], 5, steps=6)
+    unet = system.unet.forward
+    monkeypatch.setattr(
+        system.unet, "forward", lambda x, t, c: (asked.append((x.clone(), int(t[0]))), unet(x, t, c))[1]
+    )
+    painted = system.inpaint(picture, mask, ["a red flower"], 5, steps=6, guidance_scale=1)
+    known, eps = system.encode(picture), system._noise(1, 5, None)
+    assert len(asked) == 6
+    for x, t in asked[1:]:
+        expected = system.process.add_noise(known, t, eps)
+        torch.testing.assert_close(x[..., :4], expected[..., :4])
+        assert not torch.allclose(x[..., 4:], expected[..., 4:], atol=0.01)
     assert torch.equal(painted[..., :8], picture[..., :8])
-    assert (painted[..., 8:] - picture[..., 8:]).abs().mean() > 0.01
+    with pytest.raises(ValueError, match="inpaint takes no strength"):
+        system.inpaint(picture, mask, ["a red flower"], strength=0.5)
+    with pytest.raises(ValueError, match=r"The mask is \(1, 1, 16, 16\), not \(1, 16, 16\)"):
+        system.inpaint(picture, mask[0], ["a red flower"])
+    with pytest.raises(ValueError, match="1 pictures need as many captions, not 2"):
+        system.edit(picture, ["a bird", "birds"])
+
+
+def test_networks_in_half_precision_draw_nearly_the_same(system):
+    half = copy.deepcopy(system)
+    half.unet.half(), half.autoencoder.half()
+    half.read = lambda captions: read(captions).half()
+    picture = system.draw(["a bird"], 3, steps=6)
+    torch.testing.assert_close(half.draw(["a bird"], 3, steps=6), picture, atol=0.05, rtol=0)
+    edited = half.edit(picture, ["birds"], steps=4)
+    assert edited.dtype == torch.float32
+    assert half.inpaint(picture, torch.ones(1, 1, 16, 16), ["birds"], steps=2).isfinite().all()
 
 
 def test_without_a_null_caption_there_is_one_question_a_step(system, monkeypatch):

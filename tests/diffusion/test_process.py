@@ -45,7 +45,7 @@ def test_each_prediction_gives_picture_and_noise(predicts):
     torch.manual_seed(0)
     process, t = Process(scaled_linear(), predicts), torch.tensor([0, 300, 999])
     x0, eps = torch.rand(3, 2, 4, 4) * 2 - 1, torch.randn(3, 2, 4, 4)
-    x_t, target = process.noisy(x0, t, eps), process.target(x0, t, eps)
+    x_t, target = process.add_noise(x0, t, eps), process.target(x0, t, eps)
     found_x0, found_eps = process.split(target, x_t, t)
     torch.testing.assert_close(found_x0, x0, atol=2e-4, rtol=1e-4)
     torch.testing.assert_close(found_eps, eps, atol=2e-4, rtol=1e-4)
@@ -55,15 +55,15 @@ def test_each_prediction_gives_picture_and_noise(predicts):
 
 def test_at_minus_one_there_is_no_noise():
     process, x0 = Process(linear()), torch.randn(2, 1, 2, 2)
-    assert torch.equal(process.noisy(x0, -1, torch.randn_like(x0)), x0)
-    assert torch.equal(process.noisy(x0, torch.tensor([-1, -1]), torch.randn_like(x0)), x0)
+    assert torch.equal(process.add_noise(x0, -1, torch.randn_like(x0)), x0)
+    assert torch.equal(process.add_noise(x0, torch.tensor([-1, -1]), torch.randn_like(x0)), x0)
 
 
 def test_the_way_back_is_bayes_rule():
     """q(x_s | x_t, x_0) from its definition: the product of two Gaussians in x_s."""
     process, like = Process(linear()), torch.zeros(1, 1, 1, 1, dtype=torch.float64)
     t, s, x0, x_t = 700, 650, 0.3, -0.8
-    of_x0, of_x_t, small, large = (f.item() for f in process.back(t, s, like))
+    of_x0, of_x_t, small, large = (f.item() for f in process.posterior(t, s, like))
     kept_t, kept_s = process.alpha_bar[t].item(), process.alpha_bar[s].item()
     keep = kept_t / kept_s
     assert large == pytest.approx(1 - keep)
@@ -78,7 +78,7 @@ def test_min_snr_makes_the_three_losses_one(predicts):
     """Errors that mean the same picture weigh the same, whatever is predicted; and none more than gamma."""
     process, t = Process(scaled_linear(), predicts), torch.tensor([0, 200, 600, 999])
     x0, eps = torch.randn(4, 1, 8, 8), torch.randn(4, 1, 8, 8)
-    x_t, wrong = process.noisy(x0, t, eps), x0 + 0.1 * torch.randn(4, 1, 8, 8)
+    x_t, wrong = process.add_noise(x0, t, eps), x0 + 0.1 * torch.randn(4, 1, 8, 8)
     signal, sigma = process.at(t, x0)
     prediction = {"x0": wrong, "eps": (x_t - signal * wrong) / sigma}
     prediction["v"] = signal * prediction["eps"] - sigma * wrong
@@ -92,7 +92,7 @@ def test_the_bound_is_zero_for_a_perfect_guess_with_the_true_variance():
     torch.manual_seed(0)
     process, t = Process(linear(), learned=True), torch.tensor([1, 5, 50])
     x0, eps = torch.rand(2, 3, 2, 4, 4, dtype=torch.float64) * 2 - 1
-    x_t = process.noisy(x0, t, eps)
+    x_t = process.add_noise(x0, t, eps)
     perfect = variational_bound(process, torch.cat([eps, -torch.ones_like(eps)], 1), x0, x_t, t)
     torch.testing.assert_close(perfect, torch.zeros(3, dtype=torch.float64), atol=1e-9, rtol=0)
     for other in (torch.cat([eps + 0.5, -torch.ones_like(eps)], 1), torch.cat([eps, torch.ones_like(eps)], 1)):
@@ -103,7 +103,7 @@ def test_the_bound_teaches_the_variance_alone():
     process, t = Process(linear(), learned=True), torch.tensor([0, 500])
     x0, eps = torch.rand(2, 2, 4, 4) * 2 - 1, torch.randn(2, 2, 4, 4)
     prediction = torch.cat([eps + 0.3, torch.zeros_like(eps)], 1).requires_grad_()
-    variational_bound(process, prediction, x0, process.noisy(x0, t, eps), t).sum().backward()
+    variational_bound(process, prediction, x0, process.add_noise(x0, t, eps), t).sum().backward()
     said, v = prediction.grad.chunk(2, 1)
     assert not said.any()
     assert v.abs().flatten(1).sum(1).gt(0).all()
@@ -122,6 +122,17 @@ def test_probabilities_of_all_values_of_a_pixel_sum_to_one():
         assert likelihood.sum().item() == pytest.approx(1, abs=1e-4)
 
 
+def test_a_learned_variance_is_left_to_the_bound():
+    process, t = Process(linear(), learned=True), torch.tensor([3])
+    x0, eps = torch.randn(1, 1, 2, 2), torch.randn(1, 1, 2, 2)
+    assert simple_loss(process, torch.cat([eps, 9 * eps], 1), x0, t, eps).item() == 0
+    with pytest.raises(ValueError, match="not \\(1, 2, 2, 2\\)"):
+        simple_loss(Process(linear()), torch.cat([eps, eps], 1), x0, t, eps)
+
+
 def test_clear_errors():
+    for t in (1000, -2):
+        with pytest.raises(ValueError, match=f"from -1 to 999, not {t}"):
+            Process(linear()).at(t, torch.zeros(1))
     with pytest.raises(ValueError, match="predicts one of eps, x0, v, not 'noise'"):
         Process(linear(), "noise")

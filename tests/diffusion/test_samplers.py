@@ -70,6 +70,7 @@ def test_each_picture_has_its_own_noise_whatever_the_batch():
 def test_timesteps():
     assert evenly(PROCESS, 4) == [750, 500, 250, 0]
     assert evenly(PROCESS, 50, offset=1)[:2] == [981, 961]
+    assert evenly(PROCESS, 501)[0] == 998  # nearly all noise, also where the distances are no whole numbers
     assert evenly(PROCESS, 1000, offset=1)[:2] == [999, 999]  # never beyond the schedule
     assert from_end_to_end(PROCESS, 3) == [999, 500, 0]
     assert from_end_to_end(PROCESS, 1) == [999]

@@ -8,12 +8,12 @@ from t2i_course.gan.parts import (
     SHARPNESS,
     Discriminator,
     judged_together,
-    kl_to_standard_normal,
     matching,
     matching_loss,
     should_be,
     with_matching,
 )
+from t2i_course.nn.losses import kl_to_standard_normal
 
 
 def test_wrong_pairs_are_true_pictures_with_the_captions_of_neighbours():
@@ -27,6 +27,8 @@ def test_wrong_pairs_are_true_pictures_with_the_captions_of_neighbours():
     torch.testing.assert_close(real, judge(seen, text))
     torch.testing.assert_close(wrong, torch.cat([judge(seen.roll(1, 0), text), judge(seen.roll(2, 0), text)]))
     torch.testing.assert_close(fake, judge(*drawn))
+    with pytest.raises(ValueError, match="A batch of 4 has no 4 wrong captions"):
+        judged_together(judge, seen, text, wrongs=4)
     (alone,) = judged_together(judge, seen, text, wrongs=0)
     torch.testing.assert_close(alone, real)
 

@@ -9,7 +9,7 @@ from t2i_course.nn.unet import (
     CLASSIFIERS,
     VARIANTS,
     Config,
-    Down,
+    Downsample,
     NoisyClassifier,
     ResBlock,
     SelfAttention,
@@ -118,12 +118,22 @@ def test_classes_are_told_to_every_block():
         net(x, t)
 
 
+def test_clear_errors():
+    for wrong in (replace(TINY, dim=16), replace(TINY, dim=96, head_dim=64)):
+        with pytest.raises(ValueError, match="multiples of 32, for group norm, and of head_dim"):
+            UNet(wrong)
+    with pytest.raises(ValueError, match=r"so t is \(2,\), not \(\)"):
+        UNet(TINY)(torch.zeros(2, 3, 8, 8), torch.tensor(5))
+    with pytest.raises(ValueError, match=r"with H = W = 16, not \(1, 3, 8, 8\)"):
+        NoisyClassifier(TINY, 16)(torch.zeros(1, 3, 8, 8), torch.zeros(1))
+
+
 def test_ddpm_pads_right_and_below_where_others_pad_all_around():
     """A place in the middle is seen by the windows that begin at 0 and 2, or by the one around 2 alone."""
     x = torch.zeros(1, 32, 4, 4)
     x[..., 2, 2] = 1
     for ddpm, expected in ((True, [[True, True], [True, True]]), (False, [[False, False], [False, True]])):
-        down = Down(32, ddpm)
+        down = Downsample(32, ddpm)
         torch.nn.init.ones_(down.weight)
         torch.nn.init.zeros_(down.bias)
         assert (down(x)[0, 0] > 0).tolist() == expected

@@ -62,7 +62,9 @@ def test_the_loss_is_cross_entropy_both_ways():
     torch.testing.assert_close(net.loss(pictures, tokens), expected)
     with torch.no_grad():
         net.log_scale.fill_(math.log(500))
-    torch.testing.assert_close(net.similarity(pictures, tokens), 100 * cosines)  # never sharper than that
+    net.loss(pictures, tokens).backward()
+    torch.testing.assert_close(net.similarity(pictures, tokens), 100 * cosines)  # no sharper than that
+    assert net.log_scale.grad  # and it may come down again
 
 
 def test_it_learns_which_caption_is_whose():
