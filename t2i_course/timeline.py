@@ -329,6 +329,8 @@ RECIPES: dict[str, str] = (
         "stackgan_2": "t2i_course.gan.stackgan:recipe",
         "damsm": "t2i_course.gan.damsm:recipe",
         "attngan": "t2i_course.gan.attngan:recipe",
+        "clip": "t2i_course.text.clip:recipe",
+        "noisy_clip": "t2i_course.text.clip:recipe",
     }
 )
 

@@ -8,7 +8,8 @@ and every picture its caption (InfoNCE); s is learned, too:
     L = 1/2 (cross-entropy over rows + over columns) of the matrix   e^s cos(picture_i, caption_j)
 
 Its text tower became the reader of most diffusion models: of Stable Diffusion 1 after the last block, of Stable
-Diffusion 2 after the last but one. B pairs, N tokens, D numbers of a token, E of the common space.
+Diffusion 2 after the last but one. A noisy CLIP is also told how noisy the picture is, so that it can guide a diffusion
+model ("GLIDE", Nichol et al. 2021, section 4). B pairs, N tokens, D numbers of a token, E of the common space.
 """
 
 from __future__ import annotations
@@ -17,13 +18,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t2i_course import worlds
 from t2i_course.nn.attention import Transformer, causal, quick_gelu
 from t2i_course.nn.losses import matching_loss
+from t2i_course.paths import DATA
+from t2i_course.weights import load_weights
+
+from .words import PADDING, numbers, vocabulary
+
+if TYPE_CHECKING:
+    from t2i_course.training import Recipe
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's pictures in [0, 1]
 
@@ -49,6 +61,9 @@ class Config:
     length: int = 77
     words: int = 49408
     quick: bool = True  # GELU as OpenAI approximates it; LAION's models have the exact one
+    by_words: bool = False  # a token is a word of the worlds, not a piece of any word
+    early: tuple[int, ...] = ()  # channels of convolutions before the patches; each halves the picture
+    timesteps: int = 0  # of the noise that a noisy CLIP knows
 
 
 VARIANTS = {
@@ -58,6 +73,19 @@ VARIANTS = {
     "vit_l_14_336": Config(768, Tower(1024, 24, 16), Tower(768, 12, 12), 14, size=336),
     "vit_h_14": Config(1024, Tower(1280, 32, 16), Tower(1024, 24, 16), 14, quick=False),  # Stable Diffusion 2
 }
+SMALL_LENGTH = 48  # start, end, and five words more than the longest caption of the worlds has
+
+
+@cache
+def small_config(timesteps: int = 0) -> Config:
+    """The small one of this course, for 64x64 pictures of all its worlds.
+
+    A transformer alone learns slowly from few pictures; convolutions first help it ("Early Convolutions Help
+    Transformers See Better", Xiao et al. 2021).
+    """
+    sizes = {"patch": 8, "size": 64, "length": SMALL_LENGTH, "words": len(_words()) + 3, "quick": False}
+    towers = Tower(192, 4, 3), Tower(192, 4, 3)
+    return Config(128, *towers, **sizes, by_words=True, early=(48, 96), timesteps=timesteps)
 
 
 def transformer(tower: Tower, config: Config) -> Transformer:
@@ -65,22 +93,41 @@ def transformer(tower: Tower, config: Config) -> Transformer:
     return Transformer(tower.dim, tower.depth, tower.heads, quick_gelu if config.quick else F.gelu)
 
 
+def patches(config: Config) -> nn.Module:
+    """Pictures (B, 3, size, size) -> one vector for each patch, (B, D, size / patch, size / patch)."""
+    side = config.patch // 2 ** len(config.early)
+    last = nn.Conv2d((3, *config.early)[-1], config.picture.dim, side, side, bias=False)
+    if not config.early:
+        return last
+    steps = ((nn.Conv2d(a, b, 3, 2, 1), nn.GELU()) for a, b in pairwise((3, *config.early)))
+    return nn.Sequential(*(layer for step in steps for layer in step), last)
+
+
 class PictureTower(nn.Module):
-    """Pictures (B, 3, size, size), normalised with MEAN and STD -> vectors (B, E)."""
+    """Pictures (B, 3, size, size), normalised with MEAN and STD -> vectors (B, E).
+
+    A noisy CLIP's needs to know the timesteps t (B,) of the pictures.
+    """
 
     def __init__(self, config: Config):
         super().__init__()
         dim, places = config.picture.dim, (config.size // config.patch) ** 2
-        self.patches = nn.Conv2d(3, dim, config.patch, config.patch, bias=False)
-        self.whole = nn.Parameter(torch.randn(dim) / dim**0.5)  # one token more, which becomes the whole picture's
+        self.patches = patches(config)
+        # One token more, which becomes the whole picture's. A noisy CLIP has one for each timestep.
+        self.whole = nn.Parameter(torch.randn((config.timesteps, dim) if config.timesteps else dim) / dim**0.5)
         self.positions = nn.Parameter(torch.randn(places + 1, dim) / dim**0.5)
         self.norm_in, self.norm_out = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.blocks = transformer(config.picture, config)
         self.project = nn.Linear(dim, config.embed, bias=False)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, t: Tensor | None = None) -> Tensor:
+        if (t is None) == (self.whole.ndim == 2):
+            raise ValueError(
+                "A noisy CLIP needs the timesteps t of its pictures, and no other CLIP knows what they are."
+            )
         x = self.patches(pictures).flatten(2).transpose(1, 2)  # (B, N, D)
-        x = torch.cat([self.whole.expand(len(x), 1, -1), x], 1) + self.positions
+        whole = self.whole.expand(len(x), -1) if t is None else self.whole[t]  # (B, D)
+        x = torch.cat([whole[:, None].to(x.dtype), x], 1) + self.positions
         x = self.blocks(self.norm_in(x))
         return self.project(self.norm_out(x[:, 0]))
 
@@ -105,7 +152,8 @@ class TextTower(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         ends = tokens.argmax(1)  # the token "end of text" has the largest number, and has seen all before it
-        return self.project(self.context(tokens)[torch.arange(len(tokens)), ends])
+        read = self.context(tokens[:, : ends.max() + 1])  # what comes after all ends is seen by none
+        return self.project(read[torch.arange(len(tokens)), ends])
 
 
 class CLIP(nn.Module):
@@ -117,16 +165,45 @@ class CLIP(nn.Module):
         self.picture, self.text = PictureTower(config), TextTower(config)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
-    def similarity(self, pictures: Tensor, tokens: Tensor) -> Tensor:
-        """e^s times the cosines of captions (rows) and pictures (columns): (B captions, P pictures)."""
-        captions, seen = (F.normalize(v, dim=1) for v in (self.text(tokens), self.picture(pictures)))
-        return self.log_scale.exp() * captions @ seen.T
+    @classmethod
+    def load(cls, variant: str = "small", weights: str | Path | None = None) -> CLIP:
+        """A CLIP that ships with the course ("small", "noisy"), or a published one from its file; frozen."""
+        if variant not in SHIPPED:
+            from t2i_course.published.clip import load_clip
 
-    def loss(self, pictures: Tensor, tokens: Tensor) -> Tensor:
-        """InfoNCE of a batch of pairs. First s is brought back to where e^s is at most 100, lest training explode."""
+            return load_clip(weights, variant)
+        name, timesteps = SHIPPED[variant]
+        file = Path(weights or DATA / "weights" / f"{name}.safetensors")
+        net = cls(small_config(timesteps))
+        load_weights(net, file, f"Train it: t2i train {name} --export {file}")
+        return net.requires_grad_(False).eval()
+
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """Captions -> tokens (B, length) as this CLIP reads them, on its device."""
+        tokens = small_tokens(captions) if self.config.by_words else tokenize(captions, self.config.length)
+        return tokens.to(self.log_scale.device)
+
+    def similarity(self, pictures: Tensor, tokens: Tensor, t: Tensor | None = None) -> Tensor:
+        """e^s times the cosines of captions (rows) and pictures (columns): (B captions, P pictures)."""
+        return compare(self.text(tokens), self.picture(pictures, t), self.log_scale)
+
+    def loss(
+        self, pictures: Tensor, tokens: Tensor, also_fits: Tensor | None = None, t: Tensor | None = None
+    ) -> Tensor:
+        """InfoNCE of a batch of pairs. First s is brought back to where e^s is at most 100, lest training explode.
+
+        also_fits (B, B), bool: pairs besides the diagonal in which the caption is true of the picture, left out.
+        """
         with torch.no_grad():
             self.log_scale.clamp_(max=math.log(100))
-        return matching_loss(self.similarity(pictures, tokens)) / 2
+        return matching_loss(self.similarity(pictures, tokens, t), also_fits) / 2
+
+
+def compare(captions: Tensor, pictures: Tensor, log_scale: Tensor) -> Tensor:
+    """e^s times the cosines of vectors (B, E) and (P, E): (B, P). In full precision: bf16 has no fine cosines."""
+    with torch.autocast(captions.device.type, enabled=False):
+        captions, pictures = (F.normalize(v.float(), dim=1) for v in (captions, pictures))
+        return log_scale.float().exp() * captions @ pictures.T
 
 
 def prepared(pictures: Tensor, size: int = 224) -> Tensor:
@@ -160,7 +237,173 @@ def _tokenizer():
     return open_clip.SimpleTokenizer()
 
 
+def small_tokens(captions: Sequence[str]) -> Tensor:
+    """Captions -> tokens (B, 48) of the small CLIPs: start, the numbers of the words, end, padding.
+
+    "" is a caption, too: start and end. Raises UnknownWord for a word that no world has, and ValueError for a caption
+    with more words than there is room for.
+    """
+    if isinstance(captions, str):
+        raise ValueError("Give a list of captions, not one string.")
+    known = _words()
+    tokens = torch.full((len(captions), SMALL_LENGTH), PADDING)
+    for i, caption in enumerate(captions):
+        row = [len(known) + 1, *numbers(caption, known), len(known) + 2]
+        if len(row) > SMALL_LENGTH:
+            raise ValueError(f"{caption!r} has {len(row) - 2} words; the small CLIP reads up to {SMALL_LENGTH - 2}.")
+        tokens[i, : len(row)] = torch.tensor(row)
+    return tokens
+
+
+@cache
+def _words() -> dict[str, int]:
+    """The words of all worlds and their numbers, from 1."""
+    return {word: k for k, word in enumerate(vocabulary(*worlds.NAMES), 1)}
+
+
 def zero_shot(clip: CLIP, pictures: Tensor, captions: Sequence[str]) -> Tensor:
     """How probable each caption is for each picture (P pictures, captions): a classifier that was never trained."""
-    tokens = tokenize(captions, clip.config.length).to(pictures.device)
-    return clip.similarity(pictures, tokens).softmax(0).T
+    return clip.similarity(pictures, clip.tokens(captions)).softmax(0).T
+
+
+def recall_at_1(scores: Tensor, fits: Tensor, candidates: int = 100) -> tuple[float, float]:
+    """How often what is found first is right: a picture to a caption, and a caption to a picture.
+
+    scores and fits (bool: the caption is true of the picture) are (B captions, B pictures). Each searches a shelf of
+    `candidates`; what remains of B after whole shelves is not asked. Raises ValueError if there is no whole shelf.
+    """
+    shelves = range(0, len(scores) - candidates + 1, candidates)
+    if not shelves:
+        raise ValueError(f"{len(scores)} pairs do not fill a shelf of {candidates}.")
+    found = []
+    for start in shelves:
+        part = slice(start, start + candidates)
+        score, fit = scores[part, part], fits[part, part]
+        found.append(
+            [m.gather(1, s.argmax(1, keepdim=True)).float().mean() for s, m in ((score, fit), (score.T, fit.T))]
+        )
+    return tuple(torch.tensor(found).mean(0).tolist())
+
+
+# --- the recipes of the small ones ------------------------------------------------------------------------------------
+
+SHIPPED = {"small": ("clip", 0), "noisy": ("noisy_clip", 1000)}  # files, and timesteps of the noise
+
+
+def recipe(name: str = "clip") -> Recipe:
+    """How the small CLIPs are trained: captions of all worlds find their pictures.
+
+    A caption promises few of a picture's attributes, so it often fits others of the batch; these are neither right nor
+    wrong, and are left out. Three batches of four hold one world, so that a caption's rivals are near. The fourth is
+    mixed, so that worlds know of each other.
+
+    "noisy_clip" starts from "clip", keeps its text tower, and sees its pictures on their way into noise.
+    """
+    from t2i_course.training import Recipe
+
+    noisy = name == "noisy_clip"
+    timesteps = SHIPPED["noisy"][1] if noisy else 0
+
+    def build():
+        model = CLIP(small_config(timesteps))
+        if noisy:
+            start = CLIP.load("small").state_dict()
+            start["picture.whole"] = start["picture.whole"].repeat(timesteps, 1)
+            model.load_state_dict(start)
+            model.text.requires_grad_(False)
+        return model
+
+    def losses(model, batch):
+        pictures, t = noised(batch.pictures) if noisy else (batch.pictures, None)
+        also_fits = batch.fits().fill_diagonal_(False).to(pictures.device)
+        yield "model", {"loss": model.loss(prepared(pictures, 64), model.tokens(batch.captions), also_fits, t)}
+
+    def optimisers(model):
+        trained = [p for p in model.parameters() if p.requires_grad]
+        return {"model": torch.optim.AdamW(trained, 5e-4 if noisy else 1e-3, (0.9, 0.98), weight_decay=0.05)}
+
+    return Recipe(
+        name=name,
+        build=build,
+        batches=_batches,
+        losses=losses,
+        optimisers=optimisers,
+        steps=1200 if noisy else 1800,
+        ema=0.998,
+        evaluate=measure_noisy if noisy else measure,
+        every=300,
+    )
+
+
+def _batches(seed: int, start: int, batch_size: int = 96, n: int = 10_000):
+    """Batches from step `start` on: flowers, birds, scenes, all three, flowers, ..."""
+    kinds = [*((name,) for name in worlds.NAMES), worlds.NAMES]
+    streams = [
+        worlds.mixed_batches(
+            names,
+            "train",
+            64,
+            batch_size,
+            seed,
+            n=n,
+            start=-(-(start - i) // len(kinds)) if start > i else 0,
+            epochs=None,
+        )
+        for i, names in enumerate(kinds)
+    ]
+    return (next(streams[step % len(kinds)]) for step in count(start))
+
+
+def noised(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures somewhere on their way into noise (cosine schedule), and where: timesteps (B,)."""
+    from t2i_course.diffusion.process import Process, cosine
+
+    t = torch.randint(SHIPPED["noisy"][1], (len(pictures),))
+    return Process(cosine(SHIPPED["noisy"][1])).add_noise(pictures, t, torch.randn_like(pictures)), t.to(
+        pictures.device
+    )
+
+
+@torch.no_grad()
+def measure(model: CLIP, split: str = "val", n: int = 300) -> dict[str, float]:
+    """Zero-shot accuracy of each attribute, and recall at 1, for `n` pictures of each world."""
+    from t2i_course.judge.multiple_choice import accuracy, questions
+
+    found = {}
+    for world in map(worlds.load, worlds.NAMES):
+        (batch,) = world.batches(split, 64, n, n=n, shuffle=False)
+        pictures = model.picture(prepared(batch.pictures, 64).to(model.log_scale.device))
+
+        def scores(captions, pictures=pictures):
+            return compare(model.text(model.tokens(captions)), pictures, model.log_scale).cpu()
+
+        by_attribute = accuracy([questions(world, truth) for truth in batch.truth], scores)
+        found |= {f"zero-shot.{world.name}.{attribute}": share for attribute, share in by_attribute.items()}
+        found[f"zero-shot.{world.name}"] = sum(by_attribute.values()) / len(by_attribute)
+        shares = recall_at_1(scores(batch.captions), batch.fits())
+        found |= {f"R@1.{world.name}.{way}": share for way, share in zip(("picture", "caption"), shares, strict=True)}
+    return found
+
+
+@torch.no_grad()
+def measure_noisy(model: CLIP, split: str = "val", n: int = 200, levels: Sequence[int] = (0, 250, 500, 750)):
+    """Zero-shot accuracy, the mean over attributes, of `n` pictures of each world with noise of these timesteps."""
+    from t2i_course.diffusion.process import Process, cosine
+    from t2i_course.judge.multiple_choice import accuracy, questions
+
+    found, process = {}, Process(cosine(model.config.timesteps))
+    for world in map(worlds.load, worlds.NAMES):
+        (batch,) = world.batches(split, 64, n, n=n, shuffle=False)
+        asked = [questions(world, truth) for truth in batch.truth]
+        eps = torch.randn(batch.pictures.shape, generator=torch.Generator().manual_seed(0))
+        for level in levels:
+            t = torch.full((n,), level)
+            x_t = prepared(process.add_noise(batch.pictures, t, eps), 64).to(model.log_scale.device)
+            pictures = model.picture(x_t, t.to(x_t.device))
+
+            def scores(captions, pictures=pictures):
+                return compare(model.text(model.tokens(captions)), pictures, model.log_scale).cpu()
+
+            by_attribute = accuracy(asked, scores)
+            found[f"zero-shot.{world.name}.t{level}"] = sum(by_attribute.values()) / len(by_attribute)
+    return found

@@ -1,6 +1,6 @@
 """Captions as numbers, one per word: what the word-level text encoders (alignDRAW, AttnGAN) read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,15 @@ def vocabulary(*world_names: str) -> tuple[str, ...]:
     return tuple(sorted({","}.union(*(worlds.load(name).vocabulary for name in world_names))))
 
 
+def numbers(caption: str, number_of: Mapping[str, int], length: int | None = None) -> list[int]:
+    """The numbers of a caption's words, of the first `length`. Raises UnknownWord for a word without a number."""
+    row = words(caption)[:length]
+    for word in row:
+        if word not in number_of:
+            raise UnknownWord(word, number_of, "the worlds that this model was trained on")
+    return [number_of[word] for word in row]
+
+
 def encode(captions: Sequence[str], vocabulary: Sequence[str], length: int | None = None) -> tuple[Tensor, Tensor]:
     """Captions -> numbers of their words (B, T), padded with 0, and how many words each has (B,).
 
@@ -27,13 +36,10 @@ def encode(captions: Sequence[str], vocabulary: Sequence[str], length: int | Non
     number_of = {word: k + 1 for k, word in enumerate(vocabulary)}
     rows = []
     for caption in captions:
-        row = words(caption)[:length]
+        row = numbers(caption, number_of, length)
         if not row:
             raise ValueError(f"The caption {caption!r} holds no word.")
-        for word in row:
-            if word not in number_of:
-                raise UnknownWord(word, vocabulary, "the worlds that this model was trained on")
-        rows.append([number_of[word] for word in row])
+        rows.append(row)
     if not rows:
         raise ValueError("captions is empty; give at least one text.")
     tokens = torch.full((len(rows), length or max(map(len, rows))), PADDING)
