@@ -159,8 +159,9 @@ NUMBERS = {"two": "two", "three": "three", "herd": "many"}
 
 
 def _things(kind: str, count: str, adjective: str = "") -> str:
-    noun = f"{adjective} {kind}".strip()
-    return a_or_an(noun) if count == "one" else f"{NUMBERS[count]} {scenes.plural(noun)}"
+    if count == "one":
+        return a_or_an(f"{adjective} {kind}".strip())
+    return " ".join([NUMBERS[count], *adjective.split(), scenes.plural(kind)])
 
 
 def _of_scenes(world, truth):

@@ -122,9 +122,7 @@ class PictureTower(nn.Module):
 
     def forward(self, pictures: Tensor, t: Tensor | None = None) -> Tensor:
         if (t is None) == (self.whole.ndim == 2):
-            raise ValueError(
-                "A noisy CLIP needs the timesteps t of its pictures, and no other CLIP knows what they are."
-            )
+            raise ValueError("A noisy CLIP needs the timesteps t of its pictures; no other CLIP takes them.")
         x = self.patches(pictures).flatten(2).transpose(1, 2)  # (B, N, D)
         whole = self.whole.expand(len(x), -1) if t is None else self.whole[t]  # (B, D)
         x = torch.cat([whole[:, None].to(x.dtype), x], 1) + self.positions
@@ -278,10 +276,8 @@ def recall_at_1(scores: Tensor, fits: Tensor, candidates: int = 100) -> tuple[fl
     found = []
     for start in shelves:
         part = slice(start, start + candidates)
-        score, fit = scores[part, part], fits[part, part]
-        found.append(
-            [m.gather(1, s.argmax(1, keepdim=True)).float().mean() for s, m in ((score, fit), (score.T, fit.T))]
-        )
+        ways = (scores[part, part], fits[part, part]), (scores[part, part].T, fits[part, part].T)
+        found.append([fit.gather(1, score.argmax(1, keepdim=True)).float().mean() for score, fit in ways])
     return tuple(torch.tensor(found).mean(0).tolist())
 
 
@@ -314,7 +310,10 @@ def recipe(name: str = "clip") -> Recipe:
         return model
 
     def losses(model, batch):
-        pictures, t = noised(batch.pictures) if noisy else (batch.pictures, None)
+        pictures, t = batch.pictures, None
+        if noisy:
+            t = torch.randint(timesteps, (len(pictures),), device=pictures.device)
+            pictures = noised(pictures, t, torch.randn_like(pictures))
         also_fits = batch.fits().fill_diagonal_(False).to(pictures.device)
         yield "model", {"loss": model.loss(prepared(pictures, 64), model.tokens(batch.captions), also_fits, t)}
 
@@ -338,72 +337,51 @@ def recipe(name: str = "clip") -> Recipe:
 def _batches(seed: int, start: int, batch_size: int = 96, n: int = 10_000):
     """Batches from step `start` on: flowers, birds, scenes, all three, flowers, ..."""
     kinds = [*((name,) for name in worlds.NAMES), worlds.NAMES]
-    streams = [
-        worlds.mixed_batches(
-            names,
-            "train",
-            64,
-            batch_size,
-            seed,
-            n=n,
-            start=-(-(start - i) // len(kinds)) if start > i else 0,
-            epochs=None,
-        )
-        for i, names in enumerate(kinds)
-    ]
+
+    def stream(i):
+        before = len(range(i, start, len(kinds)))  # how many of this kind an earlier part of the run has had
+        return worlds.mixed_batches(kinds[i], "train", 64, batch_size, seed, n=n, start=before, epochs=None)
+
+    streams = [stream(i) for i in range(len(kinds))]
     return (next(streams[step % len(kinds)]) for step in count(start))
 
 
-def noised(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures somewhere on their way into noise (cosine schedule), and where: timesteps (B,)."""
+def noised(pictures: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """x_t of pictures in [-1, 1], at timesteps (B,) of the cosine schedule that the noisy CLIP knows."""
     from t2i_course.diffusion.process import Process, cosine
 
-    t = torch.randint(SHIPPED["noisy"][1], (len(pictures),))
-    return Process(cosine(SHIPPED["noisy"][1])).add_noise(pictures, t, torch.randn_like(pictures)), t.to(
-        pictures.device
-    )
+    return Process(cosine(SHIPPED["noisy"][1])).add_noise(pictures, t, eps)
 
 
 @torch.no_grad()
-def measure(model: CLIP, split: str = "val", n: int = 300) -> dict[str, float]:
-    """Zero-shot accuracy of each attribute, and recall at 1, for `n` pictures of each world."""
+def measure(model: CLIP, split: str = "val", n: int = 300, t: int | None = None) -> dict[str, float]:
+    """Zero-shot accuracy by attribute, and recall at 1, for `n` pictures of each world: noisy ones if t is given."""
     from t2i_course.judge.multiple_choice import accuracy, questions
 
-    found = {}
+    found, device = {}, model.log_scale.device
     for world in map(worlds.load, worlds.NAMES):
         (batch,) = world.batches(split, 64, n, n=n, shuffle=False)
-        pictures = model.picture(prepared(batch.pictures, 64).to(model.log_scale.device))
+        shown, times = batch.pictures, None
+        if t is not None:
+            times = torch.full((n,), t, device=device)
+            shown = noised(shown, times, torch.randn(shown.shape, generator=torch.Generator().manual_seed(0)))
+        pictures = model.picture(prepared(shown, 64).to(device), times)
 
         def scores(captions, pictures=pictures):
             return compare(model.text(model.tokens(captions)), pictures, model.log_scale).cpu()
 
         by_attribute = accuracy([questions(world, truth) for truth in batch.truth], scores)
-        found |= {f"zero-shot.{world.name}.{attribute}": share for attribute, share in by_attribute.items()}
         found[f"zero-shot.{world.name}"] = sum(by_attribute.values()) / len(by_attribute)
+        found |= {f"zero-shot.{world.name}.{attribute}": share for attribute, share in by_attribute.items()}
         shares = recall_at_1(scores(batch.captions), batch.fits())
         found |= {f"R@1.{world.name}.{way}": share for way, share in zip(("picture", "caption"), shares, strict=True)}
     return found
 
 
-@torch.no_grad()
 def measure_noisy(model: CLIP, split: str = "val", n: int = 200, levels: Sequence[int] = (0, 250, 500, 750)):
-    """Zero-shot accuracy, the mean over attributes, of `n` pictures of each world with noise of these timesteps."""
-    from t2i_course.diffusion.process import Process, cosine
-    from t2i_course.judge.multiple_choice import accuracy, questions
-
-    found, process = {}, Process(cosine(model.config.timesteps))
-    for world in map(worlds.load, worlds.NAMES):
-        (batch,) = world.batches(split, 64, n, n=n, shuffle=False)
-        asked = [questions(world, truth) for truth in batch.truth]
-        eps = torch.randn(batch.pictures.shape, generator=torch.Generator().manual_seed(0))
-        for level in levels:
-            t = torch.full((n,), level)
-            x_t = prepared(process.add_noise(batch.pictures, t, eps), 64).to(model.log_scale.device)
-            pictures = model.picture(x_t, t.to(x_t.device))
-
-            def scores(captions, pictures=pictures):
-                return compare(model.text(model.tokens(captions)), pictures, model.log_scale).cpu()
-
-            by_attribute = accuracy(asked, scores)
-            found[f"zero-shot.{world.name}.t{level}"] = sum(by_attribute.values()) / len(by_attribute)
+    """Zero-shot accuracy, the mean over attributes, for pictures with the noise of these timesteps."""
+    found = {}
+    for t in levels:
+        measured = measure(model, split, n, t)
+        found |= {f"zero-shot.{name}.t{t}": measured[f"zero-shot.{name}"] for name in worlds.NAMES}
     return found
