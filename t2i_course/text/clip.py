@@ -84,8 +84,8 @@ def small_config(timesteps: int = 0) -> Config:
     Transformers See Better", Xiao et al. 2021).
     """
     sizes = {"patch": 8, "size": 64, "length": SMALL_LENGTH, "words": len(_words()) + 3, "quick": False}
-    towers = Tower(192, 4, 3), Tower(192, 4, 3)
-    return Config(128, *towers, **sizes, by_words=True, early=(48, 96), timesteps=timesteps)
+    towers = Tower(128, 4, 4), Tower(192, 3, 3)
+    return Config(128, *towers, **sizes, by_words=True, early=(32, 64, 128), timesteps=timesteps)
 
 
 def transformer(tower: Tower, config: Config) -> Transformer:
@@ -95,12 +95,13 @@ def transformer(tower: Tower, config: Config) -> Transformer:
 
 def patches(config: Config) -> nn.Module:
     """Pictures (B, 3, size, size) -> one vector for each patch, (B, D, size / patch, size / patch)."""
-    side = config.patch // 2 ** len(config.early)
-    last = nn.Conv2d((3, *config.early)[-1], config.picture.dim, side, side, bias=False)
-    if not config.early:
-        return last
-    steps = ((nn.Conv2d(a, b, 3, 2, 1), nn.GELU()) for a, b in pairwise((3, *config.early)))
-    return nn.Sequential(*(layer for step in steps for layer in step), last)
+    side, widths = config.patch // 2 ** len(config.early), (3, *config.early)
+    early = []
+    for a, b in pairwise(widths):
+        early += [nn.Conv2d(a, b, 3, 2, 1), nn.GELU()]
+        nn.init.kaiming_normal_(early[-2].weight, nonlinearity="relu")  # torch's own would let the picture fade
+    last = nn.Conv2d(widths[-1], config.picture.dim, side, side, bias=False)
+    return nn.Sequential(*early, last) if early else last
 
 
 class PictureTower(nn.Module):
@@ -166,10 +167,14 @@ class CLIP(nn.Module):
     @classmethod
     def load(cls, variant: str = "small", weights: str | Path | None = None) -> CLIP:
         """A CLIP that ships with the course ("small", "noisy"), or a published one from its file; frozen."""
-        if variant not in SHIPPED:
+        if variant in VARIANTS:
             from t2i_course.published.clip import load_clip
 
+            if weights is None:
+                raise ValueError(f"The weights of {variant} do not ship with the course: give their file.")
             return load_clip(weights, variant)
+        if variant not in SHIPPED:
+            raise ValueError(f"There is no CLIP {variant!r}. There are: {', '.join([*SHIPPED, *VARIANTS])}.")
         name, timesteps = SHIPPED[variant]
         file = Path(weights or DATA / "weights" / f"{name}.safetensors")
         net = cls(small_config(timesteps))
@@ -327,10 +332,10 @@ def recipe(name: str = "clip") -> Recipe:
         batches=_batches,
         losses=losses,
         optimisers=optimisers,
-        steps=1200 if noisy else 1800,
+        steps=1200 if noisy else 2500,
         ema=0.998,
         evaluate=measure_noisy if noisy else measure,
-        every=300,
+        every=400,
     )
 
 

@@ -1,0 +1,598 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   t2i:
+#     chapter: "10"
+#     title: CLIP and ALIGN
+#     year: 2021
+#     system: CLIP, noisy CLIP
+#     promise: bring captions and pictures into one space, read InfoNCE as a picture, classify without a classifier, search by words, and measure what such a model does not see
+#     needs: two CPU cores, no network
+#     minutes: 90
+# ---
+
+# %% [markdown]
+# # 10 · CLIP and ALIGN: one space for words and pictures (2021)
+#
+# **After this chapter you will be able to**
+# * read InfoNCE off a matrix of similarities, in both directions, and say what its temperature does,
+# * classify pictures with nothing but captions ("zero-shot"), and search them by words,
+# * draw the map on which captions and pictures lie, and explain the gap in it, and
+# * measure what a model that only compares does *not* see.
+#
+# *Walks through the lecture's CLIP and ALIGN. No GPU, no network; the README says how long it runs.*
+
+# %%
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from t2i_course import show, worlds
+from t2i_course.judge import multiple_choice
+from t2i_course.judge.recogniser import load_recogniser
+from t2i_course.nn.losses import matching_loss
+from t2i_course.text import clip as library
+from t2i_course.text.clip import CLIP, compare, noised, prepared, recall_at_1, zero_shot
+from t2i_course.worlds import flowers_language
+from t2i_course.worlds.language import a_or_an
+
+torch.set_grad_enabled(False)  # but for the cells that train
+clip = CLIP.load("small")
+WORLDS = {name: worlds.load(name) for name in worlds.NAMES}
+shelf = {name: next(world.batches("test", 64, 300, n=300, shuffle=False)) for name, world in WORLDS.items()}
+
+# %%
+pictures = torch.cat([batch.pictures for batch in shelf.values()])  # 900 that the model has never seen
+seen = clip.picture(prepared(pictures, 64))
+
+
+def search(caption: str, n: int = 8) -> list[int]:
+    """The n pictures that a caption is nearest to, best first."""
+    return compare(clip.text(clip.tokens([caption])), seen, clip.log_scale)[0].topk(n).indices.tolist()
+
+
+WANTED = ["a purple flower at night", "a yellow bird that is flying", "a boat on the sea at sunset"]
+show.pictures(
+    pictures[[i for caption in WANTED for i in search(caption, 7)]],
+    [caption if k == 0 else "" for caption in WANTED for k in range(7)],
+    columns=7,
+    inches=1.35,
+    alt="Three rows of seven pictures, those that a small CLIP finds for three captions among nine hundred.",
+)
+
+# %% [markdown]
+# ## The story
+#
+# Until 2020 a network that looked at pictures was taught with *labels*: a fixed list, a thousand classes of ImageNet,
+# each picture sorted by hand. What was not on the list did not exist. But the web is full of pictures that stand beside
+# words. In January 2021 Alec Radford and eleven colleagues at OpenAI publish *"Learning Transferable Visual Models From
+# Natural Language Supervision"*: 400 million pairs of picture and text, and one simple question. Not "which words
+# belong to this picture?" (they tried to predict the words first; it learned several times more slowly), but **which of
+# these captions belongs to which of these pictures?** They call it *contrastive language-image pre-training*: CLIP.
+#
+# A month later Chao Jia and others at Google answer with **ALIGN**: the same question, 1.8 billion pairs, hardly
+# cleaned, an EfficientNet for the pictures and a BERT for the text. That noise matters so little, if there is enough
+# of it, is the lesson of *"Scaling Up Visual and Vision-Language Representation Learning With Noisy Text Supervision"*.
+#
+# You have met the question before: DAMSM, the teacher of AttnGAN (chapter 06), asked it of birds. What is new is not the
+# loss. It is what happens when the world of the model is not two hundred kinds of birds but everything that people
+# write under pictures.
+#
+# ## Two towers
+#
+# A picture is cut into patches, each becomes a vector, and one more vector joins them to become *the picture*. A caption
+# is cut into tokens, each looks at those before it, and the last one, "end of text", becomes *the caption*. Two linear
+# maps bring both into one space.
+
+# %%
+show.source(library.PictureTower, library.TextTower)
+
+# %% [markdown]
+# Our CLIP was trained for this course on all three worlds, on one CPU core in the time that its record says. Its tokens
+# are whole words, because the worlds speak few; published CLIPs cut any text into pieces of words. And before the
+# patches it has two small convolutions, which help a transformer that sees few pictures.
+
+# %% tags=["nbval-check-output"]
+tokens = clip.tokens(["a red flower", ""])
+print("tokens  ", tokens[:, :7].tolist(), "...")
+print("context ", tuple(clip.text.context(tokens).shape), " caption, token, dimension")
+print("caption ", tuple(clip.text(tokens).shape))
+print("picture ", tuple(clip.picture(prepared(pictures[:2], 64)).shape))
+print(f"{sum(p.numel() for p in clip.parameters()):,} parameters")
+
+# %% [markdown]
+# Start, words, end, padding: the end has the largest number, so `argmax` finds it. The empty caption is a caption, too
+# (chapter 12 will need it). `context` is what diffusion models read: not one vector, but one for each token.
+#
+# ## InfoNCE is a picture
+#
+# Take a batch of pairs. Compare every caption with every picture: a square matrix of cosines. On its diagonal are the
+# true pairs. That is the whole task: **make the diagonal bright, and the rest dark.**
+
+# %%
+batch = next(worlds.mixed_batches(worlds.NAMES, "test", 64, 12, n=4, shuffle=False))
+torch.manual_seed(0)
+newborn = CLIP(clip.config).eval()
+matrices = {}
+for name, model in {"untrained": newborn, "trained": clip}.items():
+    matrices[name] = (
+        model.similarity(prepared(batch.pictures, 64), model.tokens(batch.captions)) / model.log_scale.exp()
+    )
+show.pictures(
+    batch.pictures,
+    [f"{i}: {caption}" for i, caption in enumerate(batch.captions)],
+    columns=6,
+    inches=1.65,
+    alt="Twelve pairs: four flowers, four birds and four scenes, each with its own caption.",
+)
+
+
+# %%
+def heat(axis, matrix, title: str) -> None:
+    """One matrix of captions (rows) and pictures (columns), with a ring on each true pair."""
+    n = len(matrix)
+    axis.imshow(matrix, cmap="viridis")
+    axis.scatter(range(n), range(n), s=90, facecolors="none", edgecolors="white")
+    axis.set(title=title, xlabel="picture", ylabel="caption", xticks=range(0, n, 2), yticks=range(0, n, 2))
+
+
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 4))
+for axis, (name, matrix) in zip(axes, matrices.items(), strict=True):
+    heat(axis, matrix, f"cosines, {name}")
+show.figure(
+    fig,
+    alt="Two matrices of cosines between twelve captions and twelve pictures. Untrained: stripes without sense. "
+    "Trained: three bright blocks, one for each world, and the brightest places are mostly on the diagonal.",
+)
+
+# %% [markdown]
+# **Notice** two things. The blocks: captions of flowers are nearer to *any* flower than to a bird. And places beside the
+# diagonal that are nearly as bright. Are those mistakes? Often the caption is simply true of that picture, too.
+#
+# In letters, for vectors of captions $c_i$ and pictures $p_j$ and a learned sharpness $s$:
+#
+# $$ S_{ij} = e^{s} \cos(c_i, p_j), \qquad
+#    L = -\frac{1}{2B} \sum_i \Big( \log \frac{e^{S_{ii}}}{\sum_j e^{S_{ij}}} + \log \frac{e^{S_{ii}}}{\sum_j e^{S_{ji}}} \Big) $$
+#
+# The first half is a cross-entropy along each row (which picture for this caption?), the second along each column
+# (which caption for this picture?). Van den Oord, Li and Vinyals named it InfoNCE in 2018.
+
+# %%
+show.source(matching_loss, CLIP.loss)
+
+# %% tags=["nbval-check-output"]
+S = clip.log_scale.exp() * matrices["trained"]
+by_rows, by_columns = S.log_softmax(1).diagonal(), S.log_softmax(0).diagonal()
+by_hand = -(by_rows + by_columns).mean() / 2
+theirs = clip.loss(prepared(batch.pictures, 64), clip.tokens(batch.captions))
+print("the formula and the library agree:", torch.allclose(by_hand, theirs, atol=1e-4))
+guess = np.log(len(S))
+print(f"a blind guess among {len(S)} has the loss log({len(S)}) = {guess:.2f}")
+
+# %% [markdown]
+# ### The temperature
+#
+# Cosines live between -1 and 1, so without $e^s$ the softmax of a batch can hardly become sharp: the best that it can
+# do is $e^1$ against many $e^{-1}$. So the scale is learned, from $1/0.07$, and kept below 100. Its inverse is the
+# temperature.
+
+# %%
+row = matrices["trained"][1]
+scales = {"e^s = 1": 1.0, "e^s = 10": 10.0, f"learned, {clip.log_scale.exp().item():.0f}": clip.log_scale.exp().item()}
+show.bars(
+    [f"picture {j}" for j in range(len(row))],
+    {name: (scale * row).softmax(0).tolist() for name, scale in scales.items()},
+    ylabel="probability",
+    alt="How probable each of twelve pictures is for caption 1: nearly even with scale 1, clearly peaked with the learned one.",
+)
+
+# %% [markdown]
+# ### Rivals that are no mistakes
+#
+# "This flower is red" fits every red flower of the batch. InfoNCE would push them away all the same. With captions from
+# the web nobody knows which pairs these are, and in a batch of 32,768 pairs a few hardly matter. In a world we *know*:
+
+# %%
+rivals = next(WORLDS["flowers"].batches("test", 64, 24, n=24, shuffle=False))
+fits = rivals.fits()
+scores = clip.similarity(prepared(rivals.pictures, 64), clip.tokens(rivals.captions))
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 4))
+heat(axes[0], fits.float(), "is this caption true of that picture?")
+heat(axes[1], scores / clip.log_scale.exp(), "how alike does CLIP find them?")
+also = fits.clone().fill_diagonal_(False).sum() / (len(fits) * (len(fits) - 1))
+show.figure(fig, alt="Which of 24 flower captions are true of which of 24 flowers, beside CLIP's cosines: much alike.")
+print(f"{also:.0%} of the pairs beside the diagonal fit, too")
+
+# %% [markdown]
+# The recipe leaves these pairs out of the loss (`also_fits`): neither right nor wrong. And it makes rivals *hard*: three
+# of four batches hold a single world, so that "it is a bird" helps nobody. In a mixed batch a model could do well
+# by telling flowers from birds. Here it has to look at the eye ring.
+#
+# ### Train one
+#
+# To watch it learn within a minute: a tiny CLIP, flowers only, and captions that speak of color and background alone.
+
+# %%
+places = {value: said[0] for value, said in flowers_language.PHRASES["background"].items()}
+
+
+def short(truth: dict[str, str]) -> str:
+    """A caption of a flower that says two things."""
+    return f"{a_or_an(truth['color'])} flower {places[truth['background']]}"
+
+
+exam = {short(truth): k for k, truth in enumerate(shelf["flowers"].truth)}  # one picture for each such caption
+exam = dict(sorted(exam.items())[::3])
+exam_pictures = prepared(shelf["flowers"].pictures[list(exam.values())], 64)
+tiny = replace(clip.config, embed=32, picture=library.Tower(64, 2, 2), text=library.Tower(64, 2, 2), early=(16, 32))
+torch.manual_seed(0)
+pupil, losses, looks = CLIP(tiny), [], {}
+optimiser = torch.optim.AdamW(pupil.parameters(), 2e-3)
+lesson = WORLDS["flowers"].batches("train", 64, 32, n=1000, epochs=None)
+for step, pairs in zip(range(121), lesson, strict=False):
+    if step in (0, 40, 80, 120):
+        looks[step] = pupil.similarity(exam_pictures, pupil.tokens(list(exam))).softmax(1)
+    captions = [short(truth) for truth in pairs.truth]
+    also = torch.tensor([[a == b for b in captions] for a in captions]).fill_diagonal_(False)
+    with torch.enable_grad():
+        loss = pupil.loss(prepared(pairs.pictures, 64), pupil.tokens(captions), also)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    losses.append(loss.item())
+
+# %%
+show.lines(
+    range(len(losses)),
+    {"InfoNCE": losses, "a blind guess": [np.log(32)] * len(losses)},
+    xlabel="step",
+    ylabel="loss",
+    alt="The loss of the tiny CLIP against steps: it stays near that of a blind guess for a while, then falls.",
+)
+fig, axes = plt.subplots(1, 4, figsize=(12, 3.4))
+for axis, (step, matrix) in zip(axes, looks.items(), strict=True):
+    heat(axis, matrix, f"after {step} steps")
+show.figure(fig, alt="The softmax of each row for new pairs, at four moments of training: a diagonal appears.")
+for step, matrix in looks.items():
+    print(
+        f"after {step:3d} steps, {(matrix.argmax(1) == torch.arange(len(exam))).float().mean():.0%} of {len(exam)} found"
+    )
+
+# %% [markdown]
+# ## Zero-shot: a classifier that nobody trained
+#
+# Do you want to know the color of a flower? Write one caption for each color, and see which one the picture is
+# nearest to. No labels, no new layer. *Another list of captions is another classifier.*
+
+# %%
+show.source(zero_shot)
+
+# %%
+colors = WORLDS["flowers"].attributes["color"]
+shown = shelf["flowers"].pictures[:6]
+probable = zero_shot(clip, prepared(shown, 64), [f"{a_or_an(color)} flower" for color in colors])
+show.pictures(
+    shown,
+    [f"{colors[row.argmax()]}, {row.max():.0%}" for row in probable],
+    columns=6,
+    inches=1.5,
+    alt="Six flowers, each with the color that CLIP finds most probable among seven, and how sure it is.",
+)
+
+# %% [markdown]
+# Now everything that a world can be asked. For each picture of the test split we write captions that differ in one value,
+# only one of which is true. For comparison: blind guessing, and the judge's recogniser, a network that *was* trained
+# on exactly these attributes, with the truth of every picture as its label.
+
+# %%
+asked = {name: [multiple_choice.questions(WORLDS[name], truth) for truth in shelf[name].truth] for name in WORLDS}
+vectors = {name: clip.picture(prepared(shelf[name].pictures, 64)) for name in WORLDS}
+
+
+def scores_of(name: str, model=clip, pictures=None):
+    """A function from captions to their scores with the pictures of a world's shelf."""
+    pictures = vectors[name] if pictures is None else pictures
+    return lambda captions: compare(model.text(model.tokens(captions)), pictures, model.log_scale)
+
+
+rows = []
+for name in WORLDS:
+    reached = multiple_choice.accuracy(asked[name], scores_of(name))
+    guessed = multiple_choice.chance(asked[name])
+    read = load_recogniser(WORLDS[name]).read(shelf[name].pictures)
+    ceiling = multiple_choice.read_right(asked[name], shelf[name].truth, read)
+    for attribute, share in reached.items():
+        rows.append({"world": name, "attribute": attribute, "chance": guessed[attribute], "CLIP, zero-shot": share})
+        rows[-1]["recogniser"] = ceiling[attribute]
+show.table(rows, digits=2)
+
+# %% [markdown]
+# **Notice** what comes easily and what does not. Large areas of color, backgrounds, kinds of things: captions name them
+# often, and they tell many pictures apart. Small marks and numbers are what a batch can be sorted without.
+#
+# "Zero-shot" needs a footnote. Our CLIP never saw a label, but it saw captions of the same worlds. The published one
+# never saw ImageNet's labels, but the web holds captions about everything that is in it.
+#
+# ### The words matter
+#
+# In training no caption was a lone word. OpenAI found that "a photo of a cat" beats "cat", and that the mean of eighty such
+# sentences does better still. Does it hold here?
+
+# %%
+for form in ("{}", "{} flower", "a {} flower", "this flower is {}", "look at this {} flower"):
+    probable = zero_shot(clip, prepared(shelf["flowers"].pictures, 64), [form.format(color) for color in colors])
+    right = [colors[k] == truth["color"] for k, truth in zip(probable.argmax(1), shelf["flowers"].truth, strict=True)]
+    print(f"{form.format('red'):26s} {np.mean(right):.0%}")
+
+# %% [markdown]
+# ## Search
+#
+# The other way round it is a search engine. **Recall at 1**: on a shelf of 100 pictures, how often is the first one
+# found one that the caption is true of? And of 100 captions, how often is the first one true of the picture?
+
+# %%
+rows = []
+for name, batch in shelf.items():
+    fits = batch.fits()
+    to_picture, to_caption = recall_at_1(scores_of(name)(batch.captions), fits)
+    rows.append({"world": name, "chance": fits.float().mean().item()})
+    rows[-1] |= {"caption finds a picture": to_picture, "picture finds a caption": to_caption}
+show.table(rows, digits=2)
+
+# %% [markdown]
+# ### Play
+#
+# Search all 900 pictures. Try what belongs to no world: a flower in the city? Two birds? Ask for less and less until you
+# ask for nothing at all.
+
+
+# %%
+def ranked(caption: str, among: str) -> np.ndarray:
+    """The twelve pictures that a caption is nearest to: uint8 (H, W, 3)."""
+    mine = (
+        range(len(pictures))
+        if among == "all worlds"
+        else range(*(300 * (worlds.NAMES.index(among) + k) for k in (0, 1)))
+    )
+    scores = compare(clip.text(clip.tokens([caption])), seen[mine.start : mine.stop], clip.log_scale)[0]
+    return show.grid(worlds.base.to_uint8(pictures[mine.start + scores.topk(12).indices]), columns=6)
+
+
+show.play(
+    ranked,
+    caption="a small red bird in the snow",
+    among=["all worlds", *worlds.NAMES],
+    alt="The twelve pictures that the small CLIP finds nearest to a caption, best first; the caption can be changed.",
+)
+
+# %% [markdown]
+# ## A map of words and pictures
+#
+# Every caption and every picture is a point on a sphere of 128 dimensions. Flattened to the two directions in which the points
+# differ most (their principal components):
+
+
+# %%
+def flat(points: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
+    """Points (N, E) in the two principal directions of others (M, E)."""
+    directions = torch.linalg.svd(of - of.mean(0), full_matrices=False)[2][:2]
+    return (points - of.mean(0)) @ directions.T
+
+
+unit = {
+    name: [F.normalize(v, dim=1) for v in (vectors[name], clip.text(clip.tokens(shelf[name].captions)))]
+    for name in WORLDS
+}
+everything = torch.cat([v for both in unit.values() for v in both])
+fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
+for (name, both), ink in zip(unit.items(), ("#E4572E", "#2F6DB5", "#2A9D8F"), strict=True):
+    for points, mark, what in zip(both, ("o", "x"), ("pictures", "captions"), strict=True):
+        axes[0].scatter(*flat(points, everything).T, s=14, marker=mark, color=ink, alpha=0.55, label=f"{name}: {what}")
+axes[0].legend(fontsize=8)
+axes[0].set_title("three worlds")
+words = F.normalize(clip.text(clip.tokens([f"{a_or_an(color)} flower" for color in colors])), dim=1)
+blooms = unit["flowers"][0]
+means = torch.stack([blooms[[t["color"] == color for t in shelf["flowers"].truth]].mean(0) for color in colors])
+for points, mark, size in ((blooms - blooms.mean(0), "o", 14), (words - words.mean(0), "*", 220)):
+    truth = [t["color"] for t in shelf["flowers"].truth] if mark == "o" else colors
+    inks = [worlds.flowers.COLORS[color] for color in truth]
+    axes[1].scatter(
+        *flat(points, means - means.mean(0)).T, s=size, marker=mark, c=inks, edgecolors="#868C98", linewidths=0.6
+    )
+axes[1].set_title('flowers (dots) and "a ... flower" (stars), each around its own mean')
+show.figure(
+    fig,
+    alt="Left: pictures and captions of flowers, birds and scenes; worlds lie apart, and so do the captions of a world "
+    "and its pictures. Right: flowers in their color, and a star for the caption of each color, which lies among them.",
+)
+
+# %%
+for name, (of_pictures, of_captions) in unit.items():
+    pairs = (of_pictures * of_captions).sum(1).mean()
+    print(
+        f"{name:8s} cosine of a true pair: {pairs:.2f}; of two pictures: {(of_pictures @ of_pictures.T).mean():.2f}; "
+        f"of two captions: {(of_captions @ of_captions.T).mean():.2f}"
+    )
+
+# %% [markdown]
+# **Notice** the gap. InfoNCE never asks a caption to lie *on* its picture. It only asks that its own picture be nearer than
+# others. So captions and pictures may live in two regions of the sphere (Liang and others, 2022: *"Mind the Gap"*). Whoever wants
+# to draw from a caption's vector as if it were a picture's must cross it; DALL·E 2 trains a *prior* for that (chapter 13).
+#
+# ## What CLIP does not see
+#
+# A picture with a red flower and a white center; the captions "a red flower with a white center" and "a white flower with
+# a red center". The same words. Which is true? Whoever looks knows at once.
+
+# %%
+rows = []
+for name in WORLDS:
+    batch = next(WORLDS[name].batches("test", 64, 1000, n=1000, shuffle=False))
+    pairs = [multiple_choice.swapped(WORLDS[name], truth) for truth in batch.truth]
+    seen_now = clip.picture(prepared(batch.pictures, 64))
+    share = multiple_choice.accuracy(pairs, scores_of(name, pictures=seen_now))["swapped"]
+    rows.append({"world": name, "asked": sum(map(len, pairs)), "right": share, "chance": 0.5})
+    rows[-1]["example"] = " / ".join(next(q for some in pairs for q in some).captions)
+show.table(rows, digits=2)
+
+# %% [markdown]
+# Tejan Thrush and others asked photographs so in 2022 (*"Winoground"*): the published models were hardly above chance.
+# A caption's bag of words is enough to win nearly every comparison in a batch, so that is what InfoNCE teaches first. Ours has
+# it easier: in a batch of one world, the rivals have the same words, and only who has which tells them apart.
+#
+# And numbers?
+
+# %%
+for name, attribute in (("flowers", "petal_count"), ("scenes", "count")):
+    chosen = {}
+    questions = [q for some in asked[name] for q in some if q.attribute.startswith(attribute)]
+    pictures_of = [i for i, some in enumerate(asked[name]) for q in some if q.attribute.startswith(attribute)]
+    captions = list(dict.fromkeys(c for q in questions for c in q.captions))
+    table = scores_of(name)(captions)
+    values = WORLDS[name].attributes[attribute]
+    for i, q in zip(pictures_of, questions, strict=True):
+        answer = table[[captions.index(c) for c in q.captions], i].argmax().item()
+        chosen.setdefault(q.right, []).append(answer)
+    rows = [
+        {"true": v, **{f"says {w}": np.mean([a == k for a in chosen[j]]) for k, w in enumerate(values)}}
+        for j, v in enumerate(values)
+    ]
+    print(name)
+    show.table(rows, digits=2)
+
+# %% [markdown]
+# **Notice** that its errors are neighbors: six for five, three for two. To find the right picture, "some" is often enough.
+#
+# ## CLIP in the noise
+#
+# CLIP can say how well a picture fits a caption, and the gradient of that can *push* a picture. In a diffusion model, though, the
+# picture is mostly noise, and CLIP has never seen such a thing. GLIDE (2021) trains a **noisy CLIP**: the picture's
+# extra token is replaced by a vector for the timestep $t$, and the pictures are noised as the diffusion model does it. Ours
+# starts from the clean one, keeps its text tower, and learns for some minutes more.
+
+# %%
+noisy, eps = CLIP.load("noisy"), torch.randn(300, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+steps = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900)
+told = {"CLIP": [], "noisy CLIP": []}
+for t in steps:
+    times = torch.full((300,), t)
+    x_t = prepared(noised(shelf["flowers"].pictures, times, eps), 64)
+    for name, model, views in (("CLIP", clip, clip.picture(x_t)), ("noisy CLIP", noisy, noisy.picture(x_t, times))):
+        by_attribute = multiple_choice.accuracy(asked["flowers"], scores_of("flowers", model, views))
+        told[name].append(np.mean(list(by_attribute.values())))
+guess = np.mean(list(multiple_choice.chance(asked["flowers"]).values()))
+show.lines(
+    steps,
+    told | {"chance": [guess] * len(steps)},
+    xlabel="timestep t (more noise to the right)",
+    ylabel="right answers",
+    alt="Zero-shot accuracy on flowers against the timestep of the noise: CLIP loses its sight early, noisy CLIP late.",
+)
+
+# %% [markdown]
+# Chapter 12 uses it as one of three ways to guide.
+#
+# ## The real ones
+#
+# Counted here, without their weights (on torch's `meta` device, which holds shapes and no numbers):
+
+# %%
+rows = []
+for name, config in {"small": clip.config, **library.VARIANTS}.items():
+    with torch.device("meta"):
+        net = CLIP(config)
+    picture, text = (sum(p.numel() for p in tower.parameters()) for tower in (net.picture, net.text))
+    rows.append({"CLIP": name, "picture tower": f"{picture:,}", "text tower": f"{text:,}"})
+    rows[-1] |= {
+        "pixels": config.size,
+        "patch": config.patch,
+        "tokens of a picture": 1 + (config.size // config.patch) ** 2,
+    }
+    rows[-1] |= {"tokens of a caption": config.length, "common space": config.embed}
+show.table(rows)
+
+# %% [markdown]
+# `CLIP.load("vit_l_14", weights=FILE)` reads OpenAI's file, open_clip's, or that of transformers; so do the text towers
+# inside the files of Stable Diffusion 1 (ViT-L/14) and 2 (ViT-H/14, trained by LAION on open data). ALIGN was never
+# released; its largest had an EfficientNet-L2 and a BERT-Large. As published, without any training on these data sets:
+#
+# | | pairs | ImageNet, top 1 | Flickr30k, picture finds caption / caption finds picture (R@1) |
+# |---|---|---|---|
+# | CLIP, ViT-L/14 at 336 pixels | 400 million | 76.2 % | 88.0 % / 68.7 % |
+# | ALIGN | 1.8 billion | 76.4 % | 88.6 % / 75.7 % |
+#
+# A ResNet-50 that was *trained* on ImageNet reaches about 76 %. More telling: on drawings, sketches and odd views of
+# the same classes that ResNet collapses, and CLIP hardly does.
+#
+# ## Exercise: eighty sentences
+#
+# OpenAI's classifier has no single caption for a class. It writes eighty, takes their vectors, and makes *one* of
+# them: each is first brought to length 1, then the mean is taken, and that is brought to length 1 again. Why both?
+# Because only directions count, a long vector must not outvote the others, and the scale belongs to $e^s$ alone. Write it:
+# `vectors` is a list with a tensor (n_k, E) for each of K classes, the result (K, E). *(Five minutes.)*
+
+
+# %%
+def class_vectors(vectors: list[torch.Tensor]) -> torch.Tensor:
+    """One direction for each class, (K, E)."""
+    return torch.stack([v[0] for v in vectors])  # takes the first sentence alone: your code here
+
+
+# %%
+def check(answer) -> str:
+    """What is right, or what is wrong with it."""
+    first, second = torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 5.0]])
+    found = answer([first, second])
+    if tuple(found.shape) != (2, 2):
+        return f"not yet: the shape is {tuple(found.shape)}, not (2, 2)"
+    if not torch.allclose(found.norm(dim=1), torch.ones(2)):
+        return f"not yet: the lengths are {[round(v, 2) for v in found.norm(dim=1).tolist()]}, not 1"
+    if not torch.allclose(found[0], torch.full((2,), 0.5**0.5)):
+        return "not yet: a long vector outvotes a short one"
+    return "right" if torch.allclose(found[1], torch.tensor([0.0, 1.0])) else "not yet: the second class is wrong"
+
+
+print(check(class_vectors))
+
+# %% [markdown]
+# **Solution** (folded: click the dots, or the bar, to open it)
+
+
+# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+def class_vectors_solution(vectors: list[torch.Tensor]) -> torch.Tensor:
+    """One direction for each class, (K, E)."""
+    return torch.stack([F.normalize(F.normalize(v, dim=1).mean(0), dim=0) for v in vectors])
+
+
+print(check(class_vectors_solution))
+
+# %% [markdown]
+# With it, do several sentences beat one?
+
+# %%
+FORMS = (
+    "a {} flower",
+    "this flower is {}",
+    "this {} flower has petals",
+    "a flower with {} petals",
+    "a flower whose petals are {}",
+)
+several = class_vectors_solution([clip.text(clip.tokens([form.format(color) for form in FORMS])) for color in colors])
+for name, directions in {"the first alone": words, "the mean of all": several}.items():
+    answers = (unit["flowers"][0] @ directions.T).argmax(1)
+    right = [colors[k] == truth["color"] for k, truth in zip(answers, shelf["flowers"].truth, strict=True)]
+    print(f"{name}: {np.mean(right):.1%}")
+
+# %% [markdown]
+# ## What came next
+#
+# CLIP drew nothing. But within months people turned it around: take any generator, and push what it draws until CLIP
+# finds that it fits. In 2021 and 2022 CLIP became the *reader* of Stable Diffusion, the *space* in which DALL·E 2 and
+# Kandinsky think, the *judge* of the CLIP score, and the *filter* of the data sets that they all were trained on. What it
+# needed beside it was a generator that could be steered. The next chapter begins with noise.
