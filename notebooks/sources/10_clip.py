@@ -26,6 +26,7 @@
 # *Walks through the lecture's CLIP and ALIGN. No GPU, no network; the README says how long it runs.*
 
 # %%
+import json
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -37,6 +38,7 @@ from t2i_course import show, worlds
 from t2i_course.judge import multiple_choice
 from t2i_course.judge.recogniser import load_recogniser
 from t2i_course.nn.losses import matching_loss
+from t2i_course.paths import DATA
 from t2i_course.text import clip as library
 from t2i_course.text.clip import CLIP, compare, noised, prepared, recall_at_1, zero_shot
 from t2i_course.worlds import flowers_language
@@ -94,9 +96,9 @@ show.pictures(
 show.source(library.PictureTower, library.TextTower)
 
 # %% [markdown]
-# Our CLIP was trained for this course on all three worlds, on one CPU core in the time that its record says. Its tokens
-# are whole words, because the worlds speak few; published CLIPs cut any text into pieces of words. And before the
-# patches it has two small convolutions, which help a transformer that sees few pictures.
+# Our CLIP was trained for this course on the pictures of all three worlds. Its tokens are whole words, because the
+# worlds speak few; published CLIPs cut any text into pieces of words. And before the patches it has three small
+# convolutions, which help a transformer that sees few pictures.
 
 # %% tags=["nbval-check-output"]
 tokens = clip.tokens(["a red flower", ""])
@@ -105,6 +107,8 @@ print("context ", tuple(clip.text.context(tokens).shape), " caption, token, dime
 print("caption ", tuple(clip.text(tokens).shape))
 print("picture ", tuple(clip.picture(prepared(pictures[:2], 64)).shape))
 print(f"{sum(p.numel() for p in clip.parameters()):,} parameters")
+record = json.loads((DATA / "weights" / "clip.json").read_text())
+print(f"trained for {record['steps']} steps of 96 pairs, {record['seconds'] / 60:.0f} minutes on one thread of a CPU")
 
 # %% [markdown]
 # Start, words, end, padding: the end has the largest number, so `argmax` finds it. The empty caption is a caption, too

@@ -307,6 +307,10 @@ def recipe(name: str = "clip") -> Recipe:
 
     def build():
         model = CLIP(small_config(timesteps))
+        # So small as OpenAI starts them, all words would move together in the first steps, and both towers would
+        # collapse: every caption and every picture the same vector. Large ones keep their differences.
+        nn.init.normal_(model.text.tokens.weight)
+        nn.init.normal_(model.text.positions, std=0.3)
         if noisy:
             start = CLIP.load("small").state_dict()
             start["picture.whole"] = start["picture.whole"].repeat(timesteps, 1)
@@ -333,6 +337,7 @@ def recipe(name: str = "clip") -> Recipe:
         losses=losses,
         optimisers=optimisers,
         steps=1200 if noisy else 2500,
+        warmup=200,
         ema=0.998,
         evaluate=measure_noisy if noisy else measure,
         every=400,
