@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ from torch import Tensor, nn
 from t2i_course import worlds
 from t2i_course.nn.attention import Transformer, causal, quick_gelu
 from t2i_course.nn.losses import matching_loss
-from t2i_course.nn.world_cnn import WIDTHS, Trunk
 from t2i_course.paths import DATA
 from t2i_course.weights import load_weights
 
@@ -62,7 +62,7 @@ class Config:
     words: int = 49408
     quick: bool = True  # GELU as OpenAI approximates it; LAION's models have the exact one
     by_words: bool = False  # a token is a word of the worlds, not a piece of any word
-    convolutions: bool = False  # instead of patches that are cut and seen at once
+    early: tuple[int, ...] = ()  # channels of convolutions before the patches; each halves the picture
     timesteps: int = 0  # of the noise that a noisy CLIP knows
 
 
@@ -80,12 +80,12 @@ SMALL_LENGTH = 48  # start, end, and five words more than the longest caption of
 def small_config(timesteps: int = 0) -> Config:
     """The small one of this course, for 64x64 pictures of all its worlds.
 
-    A transformer alone learns shapes slowly from few pictures; convolutions before it help ("Early Convolutions Help
-    Transformers See Better", Xiao et al. 2021). Half of the CLIPs of the paper have a ResNet, too.
+    A transformer alone learns slowly from few pictures; convolutions first help it ("Early Convolutions Help
+    Transformers See Better", Xiao et al. 2021).
     """
     sizes = {"patch": 8, "size": 64, "length": SMALL_LENGTH, "words": len(_words()) + 3, "quick": False}
-    towers = Tower(128, 2, 4), Tower(192, 3, 3)
-    return Config(128, *towers, **sizes, by_words=True, convolutions=True, timesteps=timesteps)
+    towers = Tower(128, 4, 4), Tower(192, 3, 3)
+    return Config(128, *towers, **sizes, by_words=True, early=(32, 64, 128), timesteps=timesteps)
 
 
 def transformer(tower: Tower, config: Config) -> Transformer:
@@ -93,14 +93,15 @@ def transformer(tower: Tower, config: Config) -> Transformer:
     return Transformer(tower.dim, tower.depth, tower.heads, quick_gelu if config.quick else F.gelu)
 
 
-class Convolutions(nn.Sequential):
-    """Pictures (B, 3, 64, 64) -> (B, D, 8, 8): the world's CNN, untaught, in the place of plain patches."""
-
-    def __init__(self, dim: int):
-        super().__init__(Trunk(), nn.Conv2d(WIDTHS[-1], dim, 1, bias=False))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self[1](self[0](pictures)[1])
+def patches(config: Config) -> nn.Module:
+    """Pictures (B, 3, size, size) -> one vector for each patch, (B, D, size / patch, size / patch)."""
+    side, widths = config.patch // 2 ** len(config.early), (3, *config.early)
+    early = []
+    for a, b in pairwise(widths):
+        early += [nn.Conv2d(a, b, 3, 2, 1), nn.GELU()]
+        nn.init.kaiming_normal_(early[-2].weight, nonlinearity="relu")  # torch's own would let the picture fade
+    last = nn.Conv2d(widths[-1], config.picture.dim, side, side, bias=False)
+    return nn.Sequential(*early, last) if early else last
 
 
 class PictureTower(nn.Module):
@@ -112,10 +113,7 @@ class PictureTower(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         dim, places = config.picture.dim, (config.size // config.patch) ** 2
-        if config.convolutions:
-            self.patches = Convolutions(dim)
-        else:
-            self.patches = nn.Conv2d(3, dim, config.patch, config.patch, bias=False)
+        self.patches = patches(config)
         # One token more, which becomes the whole picture's. A noisy CLIP has one for each timestep.
         self.whole = nn.Parameter(torch.randn((config.timesteps, dim) if config.timesteps else dim) / dim**0.5)
         self.positions = nn.Parameter(torch.randn(places + 1, dim) / dim**0.5)
@@ -293,12 +291,12 @@ def recall_at_1(scores: Tensor, fits: Tensor, candidates: int = 100) -> tuple[fl
 SHIPPED = {"small": ("clip", 0), "noisy": ("noisy_clip", 1000)}  # files, and timesteps of the noise
 
 
-def recipe(name: str = "clip", batch_size: int = 96) -> Recipe:
+def recipe(name: str = "clip") -> Recipe:
     """How the small CLIPs are trained: captions of all worlds find their pictures.
 
     A caption promises few of a picture's attributes, so it often fits others of the batch; these are neither right nor
-    wrong, and are left out. What is left to compare with are pictures of the same world, which make a caption look
-    closely, and of others.
+    wrong, and are left out. Three batches of four hold one world, so that a caption's rivals are near. The fourth is
+    mixed, so that worlds know of each other.
 
     "noisy_clip" starts from "clip", keeps its text tower, and sees its pictures on their way into noise.
     """
@@ -335,17 +333,27 @@ def recipe(name: str = "clip", batch_size: int = 96) -> Recipe:
     return Recipe(
         name=name,
         build=build,
-        batches=lambda seed, start: worlds.mixed_batches(
-            worlds.NAMES, "train", 64, batch_size, seed, n=10_000, start=start, epochs=None
-        ),
+        batches=_batches,
         losses=losses,
         optimisers=optimisers,
-        steps=1000 if noisy else 2200,
+        steps=1000 if noisy else 2500,
         warmup=200,
-        ema=0.99,
+        ema=0.998,
         evaluate=measure_noisy if noisy else measure,
         every=400,
     )
+
+
+def _batches(seed: int, start: int, batch_size: int = 96, n: int = 10_000):
+    """Batches from step `start` on: flowers, birds, scenes, all three, flowers, ..."""
+    kinds = [*((name,) for name in worlds.NAMES), worlds.NAMES]
+
+    def stream(i):
+        before = len(range(i, start, len(kinds)))  # how many of this kind an earlier part of the run has had
+        return worlds.mixed_batches(kinds[i], "train", 64, batch_size, seed, n=n, start=before, epochs=None)
+
+    streams = [stream(i) for i in range(len(kinds))]
+    return (next(streams[step % len(kinds)]) for step in count(start))
 
 
 def noised(pictures: Tensor, t: Tensor, eps: Tensor) -> Tensor:

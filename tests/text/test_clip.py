@@ -166,7 +166,7 @@ def test_every_caption_has_room(name):
 
 def small_tiny(timesteps=0):
     torch.manual_seed(0)
-    towers = {"picture": Tower(32, 2, 2), "text": Tower(32, 2, 2)}
+    towers = {"picture": Tower(32, 2, 2), "text": Tower(32, 2, 2), "early": (8, 16)}
     return CLIP(replace(small_config(timesteps), **towers))
 
 
@@ -212,11 +212,25 @@ def test_noisy_clip_begins_as_the_clean_one():
     assert trained == {"picture", "log_scale"}
 
 
+def test_batches_take_turns_and_go_on_where_a_run_stopped():
+    stream = clip_module._batches(seed=1, start=0, batch_size=6, n=12)
+    seen = [next(stream) for _ in range(10)]
+    kinds = [{"petal_count": "flowers", "bill": "birds", "time": "scenes"} for _ in seen]
+    of = [[next(w for k, w in kind.items() if k in t) for t in b.truth] for kind, b in zip(kinds, seen, strict=True)]
+    one_world = [[name] * 6 for name in worlds.NAMES]
+    mixed = [name for name in worlds.NAMES for _ in range(2)]
+    assert of == [*one_world, mixed, *one_world, mixed, *one_world[:2]]
+    for start in (1, 4, 7):
+        again = next(clip_module._batches(seed=1, start=start, batch_size=6, n=12))
+        assert again.captions == seen[start].captions
+        assert torch.equal(again.pictures, seen[start].pictures)
+
+
 def test_a_few_steps_of_the_recipe_bring_the_loss_down():
     torch.manual_seed(0)
     recipe, net = clip_module.recipe(), small_tiny().train()
     optimiser = recipe.optimisers(net)["model"]
-    batch, values = next(worlds.mixed_batches(worlds.NAMES, "train", 64, 12, n=4)), []
+    batch, values = next(clip_module._batches(0, 3, batch_size=12, n=12)), []
     for _ in range(25):
         ((_, terms),) = recipe.losses(net, batch)
         optimiser.zero_grad()
