@@ -62,6 +62,18 @@ def test_draw_writes_a_picture_and_a_film(tmp_path, capsys):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_options_of_diffusion_can_be_set(tmp_path):
+    def drawn(*options):
+        picture = tmp_path / "flower.png"
+        assert main(["draw", "ddpm", "a red flower", "-o", str(picture), "--set", "steps=2", *options]) == 0
+        return np.asarray(Image.open(picture)).astype(int)
+
+    plain = drawn()
+    assert plain.shape == (64, 64, 3)
+    for option in ("guidance_scale=0", "sampler=ddim", "negative=a white flower", "steps=3"):
+        assert np.abs(drawn("--set", option) - plain).max() > 3, option
+
+
 @pytest.mark.parametrize("world", ["flowers", "birds", "scenes"])
 def test_world_writes_a_sheet_and_its_captions(world, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
