@@ -32,7 +32,7 @@ from pathlib import Path
 
 from ..paths import write_atomically
 from . import confine, masters
-from .checks import VISIBLE, differences
+from .checks import VISIBLE, differences, title_of_source
 from .masters import Master
 
 MOST_BYTES = 100 << 20  # of one submitted notebook
@@ -328,28 +328,38 @@ def settings_for(master: Master, level: str, root: bool, concealed: list[Path]) 
 
 def strongest(master: Master, seeds: list[int], concealed: list[Path], wanted: str | None) -> tuple[dict, list[dict]]:
     """(settings of the best isolation that works here, the master's own records), found by running the solutions."""
-    is_root = hasattr(os, "getuid") and os.getuid() == 0
+    root = is_root() and readable_for_nobody()
     reasons = []
-    for root in (True, False) if is_root else (False,):
-        for level in [wanted] if wanted else confine.LEVELS:
-            settings = settings_for(master, level, root, concealed)
-            warm = Warm(settings)
-            result = execute(master.solutions, master, seeds, warm.run)
-            warm.close()
-            complete = len(result["checks"]) == len(seeds) * len(master.cells("check"))
-            broken = [f"{r['check']}: {r['error']}" for r in result["checks"] if r["error"]]
-            if complete and not broken:
-                return settings, result["checks"]
-            reasons.append(f"{level}: {'; '.join([*broken, *result['trouble'].values()][:1]) or 'no values'}")
+    for level in [wanted] if wanted else confine.LEVELS if sys.platform == "linux" else ["limits"]:
+        settings = settings_for(master, level, root, concealed)
+        warm = Warm(settings)
+        result = execute(master.solutions, master, seeds, warm.run)
+        warm.close()
+        complete = len(result["checks"]) == len(seeds) * len(master.cells("check"))
+        broken = [f"{r['check']}: {r['error']}" for r in result["checks"] if r["error"]]
+        if complete and not broken:
+            return settings, result["checks"]
+        reasons.append(f"{level}: {'; '.join([*broken, *result['trouble'].values()][:1]) or 'no values'}")
     raise ValueError(
         f"The solutions of {master.name} cannot be run under any isolation ({' | '.join(reasons)}). Try `t2i check` on "
         "the master, and see that the course is readable for all users."
     )
 
 
+def is_root() -> bool:
+    return hasattr(os, "getuid") and os.getuid() == 0
+
+
+def readable_for_nobody() -> bool:
+    """Whether the user `nobody` could run this Python and read the course: not if they are in root's home."""
+    command = [sys.executable, "-P", "-c", "import t2i_course, IPython"]
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, user=confine.NOBODY, extra_groups=[], capture_output=True).returncode == 0
+    return False
+
+
 def isolation_of(settings: dict) -> str:
-    is_root = hasattr(os, "getuid") and os.getuid() == 0
-    return settings["level"] + ("" if settings["root"] or not is_root else ", as root")
+    return settings["level"] + (", as root" if is_root() and not settings["root"] else "")
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
@@ -358,6 +368,7 @@ def isolation_of(settings: dict) -> str:
 def judge(submission: Submission, result: dict, right: dict[tuple, list], master: Master, seeds: list[int]) -> dict:
     """The row of a submission. right: (check, number of the seed) -> the master's values."""
     given = {(record["check"], record["seed"]): record for record in result["checks"]}
+    titles = {masters.grade_id(cell): title_of_source(masters.text_of(cell)) for cell in master.cells("check")}
     exercises = []
     for exercise, points in master.points.items():
         if not points:
@@ -370,7 +381,7 @@ def judge(submission: Submission, result: dict, right: dict[tuple, list], master
             for record in filter(None, records):
                 library += [name for name in _strings(record.get("library")) if name in master.holes]
             wrong = [_wrong(records[k], right[check, k], reveal=k == 0) for k in range(len(seeds))]
-            checks.append({"check": check, "title": master_titles(master)[check], "points": worth, "wrong": wrong})
+            checks.append({"check": check, "title": titles[check], "points": worth, "wrong": wrong})
         library = sorted(set(library))
         for check in checks:
             check["passed"] = answered and not library and not any(check["wrong"])
@@ -417,15 +428,6 @@ def _wrong(record: dict | None, right: list, reveal: bool) -> list[str]:
         return [f"it raises {error if reveal else error.split(':')[0][:60]}"]
     values = record.get("values")
     return differences(right, values if isinstance(values, list) else [], reveal)
-
-
-def master_titles(master: Master) -> dict[str, str]:
-    """Check -> what it is about."""
-    found = {}
-    for cell in master.cells("check"):
-        match = re.search(r"^def (\w+)", masters.text_of(cell), re.M)
-        found[masters.grade_id(cell)] = match[1].replace("_", " ") if match else masters.grade_id(cell)
-    return found
 
 
 # --- a whole class ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ A master is a notebook whose cells carry nbgrader's metadata (schema 3), and in 
 
     role        "setup", "expected", "answer", "check" or "payoff"
     exercise    which exercise an answer, check or pay-off belongs to; an answer's grade_id is the exercise's name
+    function    the function that an answer defines; stub: a digest of what is handed out in its place
 
 It is written as text, a Python file in jupytext's percent format beside it, and `assignments/make.py` makes the notebook.
 Of a submission only the answers come back; where they are put together with the master's checks is `compose`.
@@ -64,7 +65,12 @@ class Master:
     @cached_property
     def functions(self) -> dict[str, str]:
         """Exercise -> the function (or class) that it asks for."""
-        return {name: _first_definition(source) for name, source in self.stubs.items()}
+        return {about(cell)["exercise"]: about(cell)["function"] for cell in self.cells("answer")}
+
+    def is_untouched(self, exercise: str, source: str) -> bool:
+        """Whether a cell is empty, or what was handed out."""
+        handed_out = next(about(cell)["stub"] for cell in self.cells("answer") if about(cell)["exercise"] == exercise)
+        return not source.strip() or _digest(source.strip()) == handed_out
 
     @cached_property
     def points(self) -> dict[str, dict[str, float]]:
@@ -127,6 +133,10 @@ def text_of(cell: dict) -> str:
     return source.encode("utf-8", "replace").decode() if isinstance(source, str) else ""
 
 
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
 def without_solution(source: str) -> str:
     """The source with a stub in place of each solution."""
     return SOLUTION.sub(lambda match: STUB.format(match[1]), source)
@@ -167,9 +177,11 @@ def build(source: Path) -> dict:
         nbgrader |= {"solution": role == "answer", "grade": role == "check", "locked": role != "answer", "task": False}
         nbgrader |= {"points": points} if role == "check" else {}
         rest = {key: value for key, value in marks.items() if key != role}
-        cell.metadata = nbformat.from_dict(
-            {**rest, "nbgrader": nbgrader, "t2i": {"role": role} | ({"exercise": exercise} if role != "setup" else {})}
-        )
+        ours = {"role": role} | ({"exercise": exercise} if role != "setup" else {})
+        if role == "answer":
+            stub = without_solution(cell.source)
+            ours |= {"function": _first_definition(stub), "stub": _digest(stub.strip())}
+        cell.metadata = nbformat.from_dict({**rest, "nbgrader": nbgrader, "t2i": ours})
         cells.append(cell)
         if role == "setup":
             cells.append(nbformat.v4.new_code_cell("", metadata=_expected_metadata()))
@@ -198,7 +210,7 @@ def build(source: Path) -> dict:
             cell["source"] = f"{text_of(cell)}\n\n### BEGIN HIDDEN TESTS\n{again}\n### END HIDDEN TESTS"
     seen: dict[str, int] = {}
     for cell in master.notebook["cells"]:
-        digest = hashlib.blake2b(text_of(cell).encode(), digest_size=4).hexdigest()
+        digest = _digest(text_of(cell))
         seen[digest] = seen.get(digest, 0) + 1
         cell["id"] = grade_id(cell) or (digest if seen[digest] == 1 else f"{digest}-{seen[digest]}")
     return master.notebook
@@ -315,7 +327,7 @@ def answers_in(notebook, master: Master) -> tuple[dict[str, str], dict[str, str]
     cells = cells_of(notebook)
     known = {grade_id(cell) for cell in master.cells("setup", "expected", "answer", "check", "payoff")}
     answers, notes, seen = {}, {}, False
-    for exercise, stub in master.stubs.items():
+    for exercise in master.solutions:
         own = [cell for cell in cells if grade_id(cell) == exercise]
         other = [
             cell
@@ -326,7 +338,7 @@ def answers_in(notebook, master: Master) -> tuple[dict[str, str], dict[str, str]
         ]
         seen = seen or bool(own or other)
         for found, note in ((own, ""), (other, f"found by its name, {master.functions[exercise]}")):
-            candidates = [text_of(cell) for cell in found if text_of(cell).strip() not in ("", stub.strip())]
+            candidates = [text_of(cell) for cell in found if not master.is_untouched(exercise, text_of(cell))]
             if candidates:
                 answers[exercise] = candidates[-1]
                 notes[exercise] = note or ("the last of several cells" if len(set(candidates)) > 1 else "")
@@ -392,18 +404,22 @@ def plain_python(source: str) -> str:
 MARKER = re.compile(r"^(\s*#[#\s]*)(?=NBVAL_|PYTEST_VALIDATE_)", re.M)  # such a comment would be an order to nbval
 
 
-def compose(master: Master, answers: dict[str, str], seeds: list[int], leave_out=frozenset()) -> str:
+def compose(master: Master, answers: dict[str, str], seeds: list[int] | None, leave_out=frozenset()) -> str:
     """The notebook that is graded, as JSON: the master's cells, the student's answers, checks that only emit numbers.
 
+    Without seeds, the checks compare: this is what `t2i check` runs.
     leave_out: exercises, and pay-offs ("payoff_energy"), that have brought a kernel down before.
     """
     emit = f"from t2i_course.grading.checks import Emitter\ncheck = Emitter({seeds})"
+    if seeds is None:
+        emit = "\n".join(text_of(cell) for cell in master.cells("expected"))
+    answers = {name: stub for name, stub in master.stubs.items() if not master.points[name]} | answers
     cells = []
     for cell in master.cells("setup", "answer", "check", "payoff"):
         role, exercise = about(cell)["role"], about(cell).get("exercise")
         if exercise in leave_out or (role == "payoff" and grade_id(cell) in leave_out):
             continue
-        if role in ("answer", "check", "payoff") and exercise not in answers and exercise in master.stubs:
+        if role != "setup" and exercise not in answers:
             continue
         if role == "answer":
             source = MARKER.sub(r"\1not for nbval: ", answers[exercise])

@@ -7,6 +7,7 @@ and never lets what a cell prints decide anything (`--nbval-lax`).
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,7 @@ class Recorder:
             {
                 **_about(item),
                 "outcome": outcome,
+                "seconds": round(call.duration, 3),
                 "error": f"{told.ename}: {told.evalue}"[:MOST_TEXT] if told else str(error or "")[:MOST_TEXT],
                 "pictures": [picture for picture in pictures if len(picture) <= MOST_PICTURE][:3],
             }
@@ -70,7 +72,8 @@ def run(notebook: Path, write: Callable[[dict], None], cell_seconds: float) -> N
     except ImportError:
         raise ValueError("nbval is not installed, and it runs the notebooks. Install it: pip install nbval.") from None
     arguments = [
-        *("-p", "nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(notebook.parent)),
+        *("-p", "nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull),
+        *("--rootdir", str(notebook.parent), "--confcutdir", str(notebook.parent)),
         *("--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={cell_seconds:g}", "--color=no", "-q"),
         *("-W", "ignore", str(notebook)),
     ]
@@ -78,10 +81,11 @@ def run(notebook: Path, write: Callable[[dict], None], cell_seconds: float) -> N
     old = dict(os.environ)
     os.environ.update(environment)
     try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = pytest.main(arguments, plugins=[Recorder(write)])
     finally:
         os.environ.clear()
         os.environ.update(old)
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise ValueError(f"nbval could not run {notebook.name} (pytest ended with code {int(code)}).")
+        raise ValueError(f"nbval could not run {notebook.name} (pytest ended with code {int(code)}): {said.getvalue()[-500:]}")

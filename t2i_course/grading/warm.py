@@ -252,8 +252,9 @@ def needed_paths() -> list[Path]:
 def drive(settings: dict, folder: Path, cells: int, checks: int) -> None:
     """Run the notebook by nbval; the kernel that it asks for is a process that has been forked already."""
     confine.die_with_parent()
-    for descriptor in (0, 1, 2):
+    for descriptor in (0, 1):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+    move_into(folder)
     readable = [path for root in needed_paths() for path in confine.all_but(root, [*map(Path, settings["hidden"])])]
     if _in_namespaces(settings) and confine.mount_proc():
         readable.append(Path("/proc"))
@@ -275,6 +276,14 @@ def drive(settings: dict, folder: Path, cells: int, checks: int) -> None:
     ForkedKernel.process, ForkedKernel.go, ForkedKernel.folder = Forked(kernel), go_in, folder
     nbval.plugin.RunningKernel = ForkedKernel
     runner.run(folder / "notebook.ipynb", lambda cell: _write(cells, cell), limits["cell_seconds"])
+
+
+def move_into(folder: Path) -> None:
+    """Make a folder the current one, the home, and the place of temporary files and caches."""
+    for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "T2I_CACHE", "JUPYTER_RUNTIME_DIR"):
+        os.environ[name] = str(folder)
+    tempfile.tempdir = None
+    os.chdir(folder)
 
 
 class Forked:
@@ -358,13 +367,11 @@ def be_kernel(settings: dict, readable: list, folder: Path, go: int, checks: int
     """Take away all that the student's code must not have, then be a Jupyter kernel."""
     confine.die_with_parent()
     home, limits = folder / "home", settings["limits"]
+    os.dup2(0, 2)
     connection = os.read(go, 4096).decode()
     os.close(go)
-    for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "T2I_CACHE", "JUPYTER_RUNTIME_DIR"):
-        os.environ[name] = str(home)
+    move_into(home)
     os.environ["T2I_VALUES"] = str(checks)
-    tempfile.tempdir = None
-    os.chdir(home)
     if settings["level"] in ("full", "landlock"):
         confine.landlock([*readable, folder], [home, "/dev/null"])
     confine.prctl(confine.PR_SET_NO_NEW_PRIVS, 1)
