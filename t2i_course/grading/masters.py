@@ -235,11 +235,13 @@ def shortened(values: list) -> list:
 
 
 def values(master: Master, answers: dict[str, str], seeds: list[int]) -> list[dict]:
-    """The records of all checks, run right here and without any protection: for the master's and other known answers."""
+    """The records of the answers' checks, run right here, without any protection: for the master's and known answers."""
     records: list[dict] = []
     scope = {"__name__": "homework"}
-    for cell in master.notebook["cells"]:
-        role = about(cell).get("role")
+    for cell in master.cells("setup", "answer", "check"):
+        role = about(cell)["role"]
+        if role != "setup" and about(cell)["exercise"] not in answers:
+            continue
         if role == "setup":
             exec(compile(text_of(cell), "<setup>", "exec"), scope)
         elif role == "answer":
