@@ -304,7 +304,7 @@ def _culprit(cells: list[dict], result: dict) -> tuple[dict, str] | None:
     return None
 
 
-def settings_for(master: Master, level: str, root: bool, concealed: list[Path]) -> dict:
+def settings_for(master: Master, level: str, root: bool, concealed: list[Path], limits: dict | None = None) -> dict:
     """What a warm process must know: nothing secret."""
     import importlib.util
 
@@ -319,19 +319,21 @@ def settings_for(master: Master, level: str, root: bool, concealed: list[Path]) 
             if spec and spec.origin:
                 hidden += [spec.origin, importlib.util.cache_from_source(spec.origin)]
                 break
-    limits = LIMITS | master.notebook["metadata"]["t2i"].get("limits", {})
+    limits = LIMITS | master.notebook["metadata"]["t2i"].get("limits", {}) | (limits or {})
     return {
         **{"setup": master.setup, "holes": master.holes, "level": level, "root": root, "limits": limits},
         **{"hidden": sorted(set(hidden)), "concealed": [str(path.resolve()) for path in concealed if path.exists()]},
     }
 
 
-def strongest(master: Master, seeds: list[int], concealed: list[Path], wanted: str | None) -> tuple[dict, list[dict]]:
+def strongest(
+    master: Master, seeds: list[int], concealed: list[Path], wanted: str | None = None, limits: dict | None = None
+) -> tuple[dict, list[dict]]:
     """(settings of the best isolation that works here, the master's own records), found by running the solutions."""
     root = is_root() and readable_for_nobody()
     reasons = []
     for level in [wanted] if wanted else confine.LEVELS if sys.platform == "linux" else ["limits"]:
-        settings = settings_for(master, level, root, concealed)
+        settings = settings_for(master, level, root, concealed, limits)
         warm = Warm(settings)
         result = execute(master.solutions, master, seeds, warm.run)
         warm.close()
@@ -443,9 +445,13 @@ def grade(
     scheduler: str | None = None,
     isolation: str | None = None,
     format: str = "t2i",
+    limits: dict | None = None,
     progress: bool = True,
 ) -> dict:
-    """Grade everything in `submissions`; returns what grades.json holds. Goes on where an earlier call was stopped."""
+    """Grade everything in `submissions`; returns what grades.json holds. Goes on where an earlier call was stopped.
+
+    limits: other ones than LIMITS, by name.
+    """
     from . import feedback
 
     submissions, out = Path(submissions), Path(out)
@@ -456,7 +462,7 @@ def grade(
         seeds = [VISIBLE, *(rng.getrandbits(40) for _ in range(3))]
         todo = list(submissions_in(submissions, master))
         concealed = [submissions, out, masters.ASSIGNMENTS, Path.home()]
-        settings, records = strongest(master, seeds, concealed, isolation)
+        settings, records = strongest(master, seeds, concealed, isolation, limits)
         right = {(record["check"], record["seed"]): record["values"] for record in records}
         (out / "rows").mkdir(exist_ok=True)
         rows: list[dict | None] = [None] * len(todo)

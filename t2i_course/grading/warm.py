@@ -219,6 +219,8 @@ def collect(most: dict[int, int], driver: int, limits: dict) -> tuple[dict[int, 
                 used = sum(process.memory_info().rss for process in tree)
             except psutil.Error:
                 continue
+            if len(tree) > limits["processes"]:
+                return received, f"it started more than {limits['processes']} processes"
             if used > 2 * limits["memory"]:
                 return received, f"its processes used more than {2 * limits['memory'] >> 20} MiB of memory"
 
