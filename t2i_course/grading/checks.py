@@ -21,6 +21,7 @@ import json
 import math
 import os
 import re
+import types
 import zlib
 from collections.abc import Callable
 
@@ -42,10 +43,12 @@ class Checks:
 
     def __init__(self, expected: dict[str, list]):
         self.expected = expected
+        self.scope: dict | None = None
         self.last: tuple[str, Callable] | None = None
 
     def __call__(self, name: str) -> Callable:
         def run(body):
+            body = within(self.scope, body)
             self.last = (name, body)
             self.compare(body, VISIBLE, name, self.expected[name])
             print(f"✓ {title(body)}")
@@ -73,10 +76,12 @@ class Emitter:
 
     def __init__(self, seeds: list[int], write: Callable[[dict], None] | None = None):
         self.seeds = seeds
+        self.scope: dict | None = None
         self.write = write or functools.partial(_to_pipe, int(os.environ["T2I_VALUES"]))
 
     def __call__(self, name: str) -> Callable:
         def run(body):
+            body = within(self.scope, body)
             for number, seed in enumerate(self.seeds):
                 _used_holes.clear()
                 record = {"check": name, "seed": number, "title": title(body), "values": [], "error": ""}
@@ -95,6 +100,18 @@ def _to_pipe(pipe: int, record: dict) -> None:
     content = memoryview(json.dumps(record).encode() + b"\n")
     while content:
         content = content[os.write(pipe, content) :]
+
+
+def own_scope(setup: str, notebook: dict, functions: list[str]) -> dict:
+    """The names that a check sees: the setup's and the students' functions, not what else an answer has named "max"."""
+    scope = {"__name__": "check"}
+    exec(setup, scope)
+    return scope | {name: notebook[name] for name in functions if name in notebook}
+
+
+def within(scope: dict | None, body: Callable) -> Callable:
+    """The same function with other global names, if a scope is given."""
+    return body if scope is None else types.FunctionType(body.__code__, scope, body.__name__)
 
 
 def title(body: Callable) -> str:

@@ -249,8 +249,11 @@ class Warm:
             self.process = None
 
 
-def execute(answers: dict[str, str], master: Master, seeds: list[int], run: Callable[[str], dict]) -> dict:
-    """Run answers until each exercise had its chance: what brings the kernel down is left out, and the rest runs again.
+def execute(
+    answers: dict[str, str], master: Master, seeds: list[int], run: Callable[[str], dict], most_seconds: float
+) -> dict:
+    """Run answers until each exercise had its chance: what brings the kernel down is left out, and the rest runs again,
+    as long as not all of it has taken more than `most_seconds`.
 
     Returns {"checks": records, "pictures": {payoff: [...]}, "errors": {exercise: text}, "trouble": {exercise: text},
     "seconds"}.
@@ -277,6 +280,9 @@ def execute(answers: dict[str, str], master: Master, seeds: list[int], run: Call
                 trouble[cell["exercise"]] = "took too long"
         culprit = _culprit(json.loads(notebook)["cells"], result)
         if culprit is None:
+            break
+        if seconds > most_seconds:
+            trouble |= {exercise: "had no time left" for exercise in answers.keys() - left_out - trouble.keys()}
             break
         about, why = culprit
         if about["role"] == "payoff":
@@ -335,7 +341,7 @@ def strongest(
     for level in [wanted] if wanted else confine.LEVELS if sys.platform == "linux" else ["limits"]:
         settings = settings_for(master, level, root, concealed, limits)
         warm = Warm(settings)
-        result = execute(master.solutions, master, seeds, warm.run)
+        result = execute(master.solutions, master, seeds, warm.run, settings["limits"]["notebook_seconds"])
         warm.close()
         complete = len(result["checks"]) == len(seeds) * len(master.cells("check"))
         broken = [f"{r['check']}: {r['error']}" for r in result["checks"] if r["error"]]
@@ -458,8 +464,7 @@ def grade(
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         seed = _seed_of(out, seed, master)
-        rng = random.Random(f"{master.name} {seed}")
-        seeds = [VISIBLE, *(rng.getrandbits(40) for _ in range(3))]
+        seeds = seeds_from(master, seed)
         todo = list(submissions_in(submissions, master))
         concealed = [submissions, out, masters.ASSIGNMENTS, Path.home()]
         settings, records = strongest(master, seeds, concealed, isolation, limits)
@@ -510,6 +515,12 @@ def _seed_of(out: Path, seed: int | None, master: Master) -> int:
     return seed
 
 
+def seeds_from(master: Master, seed: int) -> list[int]:
+    """The seed of the self-checks, which only serves to explain, and three that nobody has seen."""
+    rng = random.Random(f"{master.name} {seed}")
+    return [VISIBLE, *(rng.getrandbits(40) for _ in range(3))]
+
+
 def _row_file(out: Path, submission: Submission, master: Master, seed: int) -> Path:
     name = f"{master.digest} {seed} {submission.file} {submission.digest} {submission.student}"
     return out / "rows" / f"{hashlib.blake2b(name.encode('utf-8', 'replace'), digest_size=10).hexdigest()}.json"
@@ -540,7 +551,7 @@ def _on_this_machine(workers: int | None):
         def one(answers):
             warm = free.pop()
             try:
-                return execute(answers, master, seeds, warm.run)
+                return execute(answers, master, seeds, warm.run, settings["limits"]["notebook_seconds"])
             finally:
                 free.append(warm)
 
@@ -584,7 +595,7 @@ def on_a_worker(answers: dict, notebook: dict, seeds: list[int], settings: dict)
         if hasattr(_here, "warm"):
             _here.warm.close()
         _here.settings, _here.warm = settings, Warm(settings)
-    return execute(answers, Master(notebook), seeds, _here.warm.run)
+    return execute(answers, Master(notebook), seeds, _here.warm.run, settings["limits"]["notebook_seconds"])
 
 
 # --- what the lecturer gets -------------------------------------------------------------------------------------------

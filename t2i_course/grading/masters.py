@@ -415,6 +415,8 @@ def compose(master: Master, answers: dict[str, str], seeds: list[int] | None, le
     emit = f"from t2i_course.grading.checks import Emitter\ncheck = Emitter({seeds})"
     if seeds is None:
         emit = "\n".join(text_of(cell) for cell in master.cells("expected"))
+    names = sorted(master.functions.values())
+    emit += f"\nfrom t2i_course.grading.checks import own_scope\ncheck.scope = own_scope({master.setup!r}, globals(), {names})"
     answers = {name: stub for name, stub in master.stubs.items() if not master.points[name]} | answers
     cells = []
     for cell in master.cells("setup", "answer", "check", "payoff"):

@@ -75,6 +75,7 @@ def run(notebook: Path, write: Callable[[dict], None], cell_seconds: float) -> N
         *("-p", "nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull),
         *("--rootdir", str(notebook.parent), "--confcutdir", str(notebook.parent)),
         *("--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={cell_seconds:g}", "--color=no", "-q"),
+        *("-p", "no:unraisableexception", "-p", "no:threadexception"),  # they collect garbage for half a second at the end
         *("-W", "ignore", str(notebook)),
     ]
     environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}

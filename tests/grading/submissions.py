@@ -9,7 +9,11 @@ import os
 import random
 import zipfile
 
+import psutil
+
 from t2i_course.grading import masters
+
+LIMITS = {"cell_seconds": 5.0, "notebook_seconds": 25.0, "memory": 1 << 30}
 
 MASTER = masters.find("hw01")
 GOOD = MASTER.solutions
@@ -23,6 +27,24 @@ ZEROS = {
 
 HOSTILE: list[tuple] = []
 CLUMSY: list[tuple] = []
+
+
+def without_payoffs(master):
+    """The same checks, and nothing drawn: a third of the time."""
+    cells = [cell for cell in master.notebook["cells"] if masters.about(cell).get("role") != "payoff"]
+    return masters.Master({**master.notebook, "cells": cells})
+
+
+def warm_processes():
+    """All processes that are the grader's by their name, which forked ones keep, also those that lost their parents."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if "t2i_course.grading.warm" in process.cmdline():
+                found.add(process.pid)
+        except psutil.Error:
+            continue
+    return found
 
 
 def notebook(answers):
@@ -415,7 +437,6 @@ RIGHT_ANSWERS = {
     },
     "returns_lists": GOOD | {"overlap": GOOD["overlap"].replace("return area", "return area.tolist()")},
     "single_precision": GOOD | {"pagerank": GOOD["pagerank"].replace("* v)", "* v).astype(np.float32)")},
-    "a_tensor": GOOD | {"overlap": GOOD["overlap"].replace("return area", "import torch\n    return torch.tensor(area)")},
     "a_zero_dimensional_array": GOOD | {"energy": GOOD["energy"].replace("return float(", "return np.asarray(")},
     "an_object_that_can_be_called": GOOD
     | {"energy": GOOD["energy"].replace("def energy", "def _energy") + "\nclass E:\n    def __call__(self, *a, **k):\n"

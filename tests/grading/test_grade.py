@@ -6,41 +6,14 @@ import os
 import socket
 import threading
 
-import psutil
 import pytest
 
 from t2i_course.grading import grade, masters
 
 from . import submissions
-from .submissions import ALL, CLUMSY, HOSTILE
+from .submissions import ALL, CLUMSY, HOSTILE, LIMITS, warm_processes, without_payoffs
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="grading needs a system that can fork")
-LIMITS = {"cell_seconds": 5.0, "notebook_seconds": 40.0, "memory": 1 << 30}
-
-
-def without_payoffs(master):
-    """The same checks, and nothing drawn: half the time."""
-    cells = [cell for cell in master.notebook["cells"] if masters.about(cell).get("role") != "payoff"]
-    return masters.Master({**master.notebook, "cells": cells})
-
-
-def below(process=None):
-    return {p.pid for p in (process or psutil.Process()).children(recursive=True)}
-
-
-def sleepers():
-    """Processes that hostile submissions start under a telling number of seconds would show as idle children of ours."""
-    return [p.pid for p in psutil.process_iter() if p.ppid() == 1 and p.create_time() > STARTED and "warm" in _line(p)]
-
-
-def _line(process):
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-STARTED = psutil.Process().create_time()
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +39,7 @@ def graded(tmp_path_factory):
     for _, _, write in ALL:
         write(place["submissions"], place)
     before = {path: path.stat().st_mtime_ns for path in place["submissions"].rglob("*") if path.is_file()}
-    children = below()
+    warm = warm_processes()
     result = grade.grade(
         without_payoffs(submissions.MASTER), place["submissions"], place["out"], workers=2, limits=LIMITS, progress=False
     )
@@ -74,7 +47,7 @@ def graded(tmp_path_factory):
     after = {path: path.stat().st_mtime_ns for path in place["submissions"].rglob("*") if path.is_file()}
     return {
         **{"result": result, "place": place, "heard": heard, "before": before, "after": after},
-        "left": below() - children,
+        "left": warm_processes() - warm,
     }
 
 
@@ -131,8 +104,6 @@ def test_what_goes_wrong_is_told(graded):
 
 def test_nothing_is_left_behind(graded):
     assert graded["left"] == set()
-    assert not [p.pid for p in psutil.process_iter(["cmdline"]) if "t2i_course.grading.warm" in (p.info["cmdline"] or [])
-                and p.ppid() in (1, os.getpid())]
     assert graded["before"] == graded["after"]
     assert graded["place"]["mark"].read_text() == "untouched"
     assert not os.path.exists("/tmp/evil")
@@ -148,3 +119,18 @@ def test_no_script_of_a_student_is_in_any_page(graded):
         assert "default-src 'none'" in text
         assert "http://" not in text
         assert "https://" not in text
+
+
+def test_hidden_inputs_and_right_values_are_not_in_the_feedback(graded):
+    master = submissions.MASTER
+    seeds = grade.seeds_from(master, graded["result"]["seed"])
+    hidden = {
+        f"{number:.5g}"
+        for record in masters.values(master, master.solutions, seeds[1:])
+        for value in record["values"]
+        for number in value[2]
+        if len(f"{number:.5g}") > 6
+    }
+    text = (graded["place"]["out"] / rows_by_name(graded)["one_term_wrong"]["feedback"]).read_text()
+    assert "should be" in text  # of the self-check's inputs, which students have
+    assert not [number for number in hidden if number in text]
