@@ -334,19 +334,19 @@ def settings_for(master: Master, level: str, root: bool, concealed: list[Path], 
 
 def strongest(
     master: Master, seeds: list[int], concealed: list[Path], wanted: str | None = None, limits: dict | None = None
-) -> tuple[dict, list[dict]]:
-    """(settings of the best isolation that works here, the master's own records), found by running the solutions."""
+) -> tuple[Warm, list[dict]]:
+    """(a warm process with the best isolation that works here, the master's records), found by running the solutions."""
     root = is_root() and readable_for_nobody()
     reasons = []
     for level in [wanted] if wanted else confine.LEVELS if sys.platform == "linux" else ["limits"]:
         settings = settings_for(master, level, root, concealed, limits)
         warm = Warm(settings)
         result = execute(master.solutions, master, seeds, warm.run, settings["limits"]["notebook_seconds"])
-        warm.close()
         complete = len(result["checks"]) == len(seeds) * len(master.cells("check"))
         broken = [f"{r['check']}: {r['error']}" for r in result["checks"] if r["error"]]
         if complete and not broken:
-            return settings, result["checks"]
+            return warm, result["checks"]
+        warm.close()
         reasons.append(f"{level}: {'; '.join([*broken, *result['trouble'].values()][:1]) or 'no values'}")
     raise ValueError(
         f"The solutions of {master.name} cannot be run under any isolation ({' | '.join(reasons)}). Try `t2i check` on "
@@ -388,7 +388,7 @@ def judge(submission: Submission, result: dict, right: dict[tuple, list], master
             records = [given.get((check, number)) for number in range(len(seeds))]
             for record in filter(None, records):
                 library += [name for name in _strings(record.get("library")) if name in master.holes]
-            wrong = [_wrong(records[k], right[check, k], reveal=k == 0) for k in range(len(seeds))]
+            wrong = [_wrong(records[k], right.get((check, k), []), reveal=k == 0) for k in range(len(seeds))]
             checks.append({"check": check, "title": titles[check], "points": worth, "wrong": wrong})
         library = sorted(set(library))
         for check in checks:
@@ -458,46 +458,43 @@ def grade(
 
     limits: other ones than LIMITS, by name.
     """
-    from . import feedback
-
     submissions, out = Path(submissions), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         seed = _seed_of(out, seed, master)
         seeds = seeds_from(master, seed)
         todo = list(submissions_in(submissions, master))
-        concealed = [submissions, out, masters.ASSIGNMENTS, Path.home()]
-        settings, records = strongest(master, seeds, concealed, isolation, limits)
-        right = {(record["check"], record["seed"]): record["values"] for record in records}
         (out / "rows").mkdir(exist_ok=True)
-        rows: list[dict | None] = [None] * len(todo)
         files = [_row_file(out, submission, master, seed) for submission in todo]
+        rows = [json.loads(file.read_text(encoding="utf-8")) if file.exists() else None for file in files]
+        waiting = [number for number, row in enumerate(rows) if row is None]
+        if waiting:
+            concealed = [submissions, out, masters.ASSIGNMENTS, Path.home()]
+            warm, records = strongest(master, seeds, concealed, isolation, limits)
+            right = {(record["check"], record["seed"]): record["values"] for record in records}
 
-        def finish(number: int, result: dict) -> None:
-            row = judge(todo[number], result, right, master, seeds) | {"isolation": isolation_of(settings)}
-            write_atomically(files[number], json.dumps(row).encode())
-            rows[number] = row
+            def finish(number: int, result: dict) -> None:
+                row = judge(todo[number], result, right, master, seeds) | {"isolation": isolation_of(warm.settings)}
+                write_atomically(files[number], json.dumps(row).encode())
+                rows[number] = row
 
-        waiting = []
-        for number, (submission, file) in enumerate(zip(todo, files, strict=True)):
-            if file.exists():
-                rows[number] = json.loads(file.read_text(encoding="utf-8"))
-            elif not submission.answers:
+            jobs = {number: todo[number].answers for number in waiting if todo[number].answers}
+            for number in set(waiting) - set(jobs):
                 finish(number, {"checks": [], "pictures": {}, "errors": {}, "trouble": {}, "seconds": 0.0})
-            else:
-                waiting.append(number)
-        jobs = {number: todo[number].answers for number in waiting}
-        run = _on_cluster(scheduler) if scheduler else _on_this_machine(workers)
-        from tqdm import tqdm
+            results = _on_cluster(scheduler, warm, jobs, master, seeds) if scheduler else (
+                _on_this_machine(workers, warm, jobs, master, seeds)
+            )
+            from tqdm import tqdm
 
-        bar = tqdm(total=len(todo), initial=len(todo) - len(waiting), desc=f"grading {master.name}", disable=not progress)
-        with bar:
-            for number, result in run(jobs, master, seeds, settings):
-                finish(number, result)
-                bar.update()
+            with contextlib.closing(results), tqdm(
+                total=len(todo), initial=len(todo) - len(jobs), desc=f"grading {master.name}", disable=not progress
+            ) as bar:
+                for number, result in results:
+                    finish(number, result)
+                    bar.update()
         for stale in set((out / "rows").glob("*.json")) - set(files):
             stale.unlink()  # of submissions that were replaced or taken away
-        return write_results(out, master, seed, settings, rows, format, feedback)
+        return write_results(out, master, seed, rows, format)
 
 
 def _seed_of(out: Path, seed: int | None, master: Master) -> int:
@@ -541,49 +538,50 @@ def only_one(out: Path):
         yield
 
 
-def _on_this_machine(workers: int | None):
-    workers = workers or max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
+def _on_this_machine(
+    workers: int | None, warm: Warm, jobs: dict[int, dict], master: Master, seeds: list[int]
+) -> Iterator[tuple[int, dict]]:
+    """The results of all jobs, as they come, by warm processes of this machine: the given one, and its like."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or min(8, cores), max(1, len(jobs)))
+    pool = [warm, *(Warm(warm.settings) for _ in range(count - 1))]
+    free = list(pool)
 
-    def run(jobs: dict[int, dict], master: Master, seeds: list[int], settings: dict) -> Iterator[tuple[int, dict]]:
-        pool = [Warm(settings) for _ in range(min(workers, len(jobs)))]
-        free = list(pool)
-
-        def one(answers):
-            warm = free.pop()
-            try:
-                return execute(answers, master, seeds, warm.run, settings["limits"]["notebook_seconds"])
-            finally:
-                free.append(warm)
-
-        executor = ThreadPoolExecutor(max(1, len(pool)))
+    def one(answers):
+        mine = free.pop()
         try:
-            futures = {executor.submit(one, answers): number for number, answers in jobs.items()}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            return execute(answers, master, seeds, mine.run, warm.settings["limits"]["notebook_seconds"])
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for warm in pool:
-                warm.close()
+            free.append(mine)
 
-    return run
+    executor = ThreadPoolExecutor(count)
+    try:
+        futures = {executor.submit(one, answers): number for number, answers in jobs.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in pool:
+            process.close()
 
 
-def _on_cluster(address: str):
-    def run(jobs: dict[int, dict], master: Master, seeds: list[int], settings: dict) -> Iterator[tuple[int, dict]]:
-        try:
-            from distributed import Client
-            from distributed import as_completed as completed
-        except ImportError:
-            raise ValueError("--scheduler needs Dask: pip install 't2i_course[dask]'.") from None
-        with Client(address, timeout="20s") as client:
-            futures = {
-                client.submit(on_a_worker, answers, master.notebook, seeds, settings, pure=False, retries=2): number
-                for number, answers in jobs.items()
-            }
-            for future in completed(list(futures)):
-                yield futures[future], future.result()
-
-    return run
+def _on_cluster(
+    address: str, warm: Warm, jobs: dict[int, dict], master: Master, seeds: list[int]
+) -> Iterator[tuple[int, dict]]:
+    """The same by the workers of a Dask cluster, each with a warm process of its own."""
+    warm.close()
+    try:
+        from distributed import Client
+        from distributed import as_completed as completed
+    except ImportError:
+        raise ValueError("--scheduler needs Dask: pip install 't2i_course[dask]'.") from None
+    with Client(address, timeout="20s") as client:
+        futures = {
+            client.submit(on_a_worker, answers, master.notebook, seeds, warm.settings, pure=False, retries=2): number
+            for number, answers in jobs.items()
+        }
+        for future in completed(list(futures)):
+            yield futures[future], future.result()
 
 
 _here = threading.local()  # the warm process of this thread of a Dask worker
@@ -601,8 +599,10 @@ def on_a_worker(answers: dict, notebook: dict, seeds: list[int], settings: dict)
 # --- what the lecturer gets -------------------------------------------------------------------------------------------
 
 
-def write_results(out: Path, master: Master, seed: int, settings: dict, rows: list[dict], format: str, feedback) -> dict:
+def write_results(out: Path, master: Master, seed: int, rows: list[dict], format: str) -> dict:
     """All files of the results; each appears whole or not at all."""
+    from . import feedback
+
     folder = out / "feedback"
     folder.mkdir(exist_ok=True)
     names: set[str] = set()
@@ -613,7 +613,7 @@ def write_results(out: Path, master: Master, seed: int, settings: dict, rows: li
         if stale.stem not in names:
             stale.unlink()
     shown = [{key: value for key, value in row.items() if key not in ("answers", "pictures")} for row in rows]
-    grades = {"homework": master.name, "seed": seed, "isolation": isolation_of(settings), "rows": shown}
+    grades = {"homework": master.name, "seed": seed, "isolation": rows[0]["isolation"], "rows": shown}
     write_atomically(out / "summary.html", feedback.summary(rows, master).encode("utf-8", "replace"))
     write_atomically(out / "grades.json", json.dumps(grades, indent=1).encode())
     write_atomically(out / "gradebook.csv", gradebook(rows, master, format).encode("utf-8", "replace"))

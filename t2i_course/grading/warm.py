@@ -265,11 +265,11 @@ def drive(settings: dict, folder: Path, cells: int, checks: int) -> None:
     readable = [path for root in needed_paths() for path in confine.all_but(root, [*map(Path, settings["hidden"])])]
     if _in_namespaces(settings) and confine.mount_proc():
         readable.append(Path("/proc"))
+    room = 0 if _in_namespaces(settings) else confine.processes_of_user()  # a namespace counts its own
     writable = [folder, "/dev/null"]
     if settings["level"] in ("full", "landlock"):
         confine.landlock(readable, writable)
     limits = settings["limits"]
-    room = 0 if _in_namespaces(settings) else confine.processes_of_user()  # a namespace counts its own
     go, go_in = os.pipe()
     kernel = os.fork()
     if not kernel:
