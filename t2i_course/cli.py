@@ -348,9 +348,12 @@ def _grade(options):
     rows = result["rows"]
     _print_table(
         ["student", "points", "status", "remarks"],
-        [["".join(c if c.isprintable() else " " for c in r["student"]), f"{r['total']:g}", r["status"], r["reason"]] for r in rows],
+        [
+            ["".join(c if c.isprintable() else " " for c in r["student"]), f"{r['total']:g}", r["status"], r["reason"]]
+            for r in rows
+        ],
     )
-    print(f"{len(rows)} submissions, isolation: {result['isolation']}. Wrote {out / 'gradebook.csv'}, summary.html, feedback/")
+    print(f"{len(rows)} submissions, isolation: {result['isolation']}. See {out}: gradebook.csv, summary.html, …")
     if result["isolation"].startswith("limits"):
         print("Warning: this machine offers only limits of time and memory; a hostile notebook could read your files.")
 

@@ -123,8 +123,14 @@ WRONG = {
             "np.eye(n) - (1 - damping) * P.T, damping * v",
         ),
         "jumps anywhere, not where it is drawable": ("v = picturability / total if total > 0 else ", "v = "),
-        "a word without links leads nowhere": ("np.where(degree > 0, degree, 1), v)", "np.where(degree > 0, degree, 1), 0)"),
-        "nothing drawable is not thought of": ("picturability / total if total > 0 else np.full(n, 1 / n)", "picturability / total"),
+        "a word without links leads nowhere": (
+            "np.where(degree > 0, degree, 1), v)",
+            "np.where(degree > 0, degree, 1), 0)",
+        ),
+        "nothing drawable is not thought of": (
+            "picturability / total if total > 0 else np.full(n, 1 / n)",
+            "picturability / total",
+        ),
         "picturability is not scaled": ("v = picturability / total if", "v = picturability if"),
         "one step instead of many": (
             "return np.linalg.solve(np.eye(n) - damping * P.T, (1 - damping) * v)",
@@ -141,7 +147,10 @@ WRONG = {
         "sides taken for halves": ("sides[:, None] / 2  # (n, 2)", "sides[:, None]  # (n, 2)"),
         "the diagonal is left": ("np.fill_diagonal(area, 0)", "pass"),
         "negative lengths are kept": ("np.clip(shared, 0, None)", "shared"),
-        "negative areas are cut, not negative lengths": ("np.clip(shared, 0, None).prod(-1)", "np.clip(shared.prod(-1), 0, None)"),
+        "negative areas are cut, not negative lengths": (
+            "np.clip(shared, 0, None).prod(-1)",
+            "np.clip(shared.prod(-1), 0, None)",
+        ),
         "lengths are added": (".prod(-1)", ".sum(-1)"),
         "small inside large is not thought of": (
             "shared = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])",
@@ -164,10 +173,16 @@ WRONG = {
             "np.linalg.norm(positions[i] - positions[j], axis=1)",
             "np.square(positions[i] - positions[j]).sum(1)",
         ),
-        "the norm over the wrong axis": ("np.linalg.norm(positions - 0.5, axis=1)", "np.linalg.norm(positions - 0.5, axis=0).sum()"),
+        "the norm over the wrong axis": (
+            "np.linalg.norm(positions - 0.5, axis=1)",
+            "np.linalg.norm(positions - 0.5, axis=0).sum()",
+        ),
         "the centre is at 0, 0": ("positions - 0.5", "positions"),
         "importance is left out of centrality": ("(importance * np.linalg", "(np.linalg"),
-        "weights in the wrong order": ("weights[1] * far_out + weights[2] * apart", "weights[2] * far_out + weights[1] * apart"),
+        "weights in the wrong order": (
+            "weights[1] * far_out + weights[2] * apart",
+            "weights[2] * far_out + weights[1] * apart",
+        ),
         "closeness draws apart": ("+ weights[2] * apart", "- weights[2] * apart"),
         "a mean instead of a sum": ("axis=1)).sum()\n    apart", "axis=1)).mean()\n    apart"),
     },
@@ -177,8 +192,14 @@ WRONG = {
         "the wrong sign in the exponent": ("np.exp(-worse_by / temperature)", "np.exp(worse_by / temperature)"),
         "u above instead of below": ("u < np.exp", "u > np.exp"),
         "multiplies by the temperature": ("-worse_by / temperature", "-worse_by * temperature"),
-        "takes worse, refuses better": ("energy_of(proposed) - energy_of(positions)", "energy_of(positions) - energy_of(proposed)"),
-        "does not keep it inside": ("np.clip(positions[i] + step, sides[i] / 2, 1 - sides[i] / 2)", "positions[i] + step"),
+        "takes worse, refuses better": (
+            "energy_of(proposed) - energy_of(positions)",
+            "energy_of(positions) - energy_of(proposed)",
+        ),
+        "does not keep it inside": (
+            "np.clip(positions[i] + step, sides[i] / 2, 1 - sides[i] / 2)",
+            "positions[i] + step",
+        ),
         "inside is from 0 to 1": ("sides[i] / 2, 1 - sides[i] / 2", "0, 1"),
         "changes the old positions": ("proposed = positions.copy()", "proposed = positions"),
         "moves all pictures": ("proposed[i] = np.clip(positions[i] + step,", "proposed = np.clip(positions + step,"),

@@ -374,7 +374,10 @@ def steps_over_the_edge_and_what_must_not_change(rng, value):
     def energy_of(p):
         return 5.0 * float(np.abs(p - given).sum())
 
-    value("positions after a step not taken", monte_carlo_step(positions, 2, np.array([0.2, 0.1]), sides, energy_of, 0.1, 0.9))
+    value(
+        "positions after a step not taken",
+        monte_carlo_step(positions, 2, np.array([0.2, 0.1]), sides, energy_of, 0.1, 0.9),
+    )
 
 
 # %% [markdown]

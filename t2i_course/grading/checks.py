@@ -243,7 +243,9 @@ def make_hole(name: str) -> None:
     gone from this process and from all that it forks. A method that uses super() cannot be replaced, and stays.
     """
     target = find(name)
-    functions = [target] if hasattr(target, "__code__") else [f for f in vars(target).values() if hasattr(f, "__code__")]
+    functions = (
+        [target] if hasattr(target, "__code__") else [f for f in vars(target).values() if hasattr(f, "__code__")]
+    )
     for function in functions:
         if function.__code__.co_freevars:
             continue

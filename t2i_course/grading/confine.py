@@ -169,7 +169,9 @@ def limit(*, cpu: float, memory: int, file_size: int, processes: int) -> None:
 
     limits = {
         "RLIMIT_CPU": int(cpu) + 1,
-        "RLIMIT_DATA" if sys.platform == "linux" else "RLIMIT_AS": memory,  # AS also counts libraries, gigabytes of them
+        "RLIMIT_DATA"
+        if sys.platform == "linux"
+        else "RLIMIT_AS": memory,  # AS also counts libraries, gigabytes of them
         "RLIMIT_FSIZE": file_size,
         "RLIMIT_NPROC": processes,
         "RLIMIT_NOFILE": 512,

@@ -61,18 +61,23 @@ PAGE = (
 <h2>{{ e.exercise.replace("_", " ") }} · {{ num(e.points) }} of {{ num(e.of) }}</h2>
 {% if not e.answered %}<p class="soft">Not answered.</p>{% endif %}
 {% if e.note %}<p class="soft">Taken from the notebook: {{ e.note }}.</p>{% endif %}
-{% if e.trouble %}<p class="bad">It {{ e.trouble }}, so it was left out and the rest was graded without it.</p>{% endif %}
-{% if e.library %}<p class="bad">It uses the library's own answer, {{ e.library | join(", ") }}, so it does not count.</p>
+{% if e.trouble %}<p class="bad">It {{ e.trouble }}, so it was left out and the rest was graded without it.</p>
+{% endif %}
+{% if e.library %}<p class="bad">It uses the library's own answer, {{ e.library | join(", ") }}, so it does not
+count.</p>
 {% endif %}
 {% if e.error %}<p class="bad">The cell ended with an error: {{ e.error }}</p>{% endif %}
 {% if e.answered %}{% for c in e.checks %}
 <div class="check"><b class="{{ "good" if c.passed else "bad" }}">{{ "✓" if c.passed else "✗" }}</b> {{ c.title }}
 <span class="soft">· {{ num(c.points) if c.passed else "0" }} of {{ num(c.points) }}</span>
-{% set told = words(c.wrong) %}{% if told %}<ul>{% for line in told %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}</div>
+{% set told = words(c.wrong) %}{% if told %}<ul>{% for line in told %}<li>{{ line }}</li>{% endfor %}</ul>
+{% endif %}</div>
 {% endfor %}{% endif %}
-{% for source in pictures(e.exercise) %}<p><img src="{{ source }}" alt="What your answer to {{ e.exercise }} draws"></p>
+{% for source in pictures(e.exercise) %}
+<p><img src="{{ source }}" alt="What your answer to {{ e.exercise }} draws"></p>
 {% endfor %}
-{% if e.answered %}<details><summary>The answer that was graded</summary><pre>{{ row.answers[e.exercise] }}</pre></details>
+{% if e.answered %}<details><summary>The answer that was graded</summary>
+<pre>{{ row.answers[e.exercise] }}</pre></details>
 {% endif %}{% endfor %}
 </body></html>
 """
@@ -81,11 +86,11 @@ PAGE = (
 SUMMARY = (
     HEAD
     + """<p class="soft">{{ homework }}</p><h1>{{ master_title }}</h1>
-<p>{{ rows | length }} submissions: {% for status, count in statuses %}{{ count }} {{ status }}{{ ", " if not loop.last }}
-{% endfor %}. Mean {{ num(mean) }}, median {{ num(median) }} of {{ num(of) }} points.</p>
-<p><img src="{{ distribution }}" alt="How many submissions reached how many points; the table below has the numbers"></p>
+<p>{{ rows | length }} submissions: {% for status, count in statuses %}{{ count }} {{ status }}{{ ", " if not loop.last
+}}{% endfor %}. Mean {{ num(mean) }}, median {{ num(median) }} of {{ num(of) }} points.</p>
+<p><img src="{{ distribution }}" alt="How many submissions reached how many points; the table has the numbers"></p>
 <h2>Exercises, the hardest first</h2>
-<p><img src="{{ hardest }}" alt="The share of points that was reached in each exercise, as in the table that follows"></p>
+<p><img src="{{ hardest }}" alt="The share of points that was reached in each exercise"></p>
 <div class="scroll"><table><tr><th>check</th><th>solved by</th><th>what most often went wrong</th></tr>
 {% for line in checks %}<tr><td>{{ line.title }}<br><span class="soft">{{ line.exercise }}</span></td>
 <td>{{ line.solved }} of {{ rows | length }}</td><td>{{ line.wrong }}</td></tr>{% endfor %}</table></div>
@@ -102,10 +107,17 @@ def page(row: dict, master: Master) -> str:
     """The feedback to one submission."""
     by_exercise: dict[str, list[str]] = {}
     for cell in master.cells("payoff"):
-        shown = [source for png in row["pictures"].get(cell["metadata"]["nbgrader"]["grade_id"], ()) if (source := safe(png))]
+        shown = [
+            source for png in row["pictures"].get(cell["metadata"]["nbgrader"]["grade_id"], ()) if (source := safe(png))
+        ]
         by_exercise.setdefault(cell["metadata"]["t2i"]["exercise"], []).extend(shown)
     return _fill(
-        PAGE, master, title=f"{master.name}: {row['student']}", row=row, words=_words, pictures=lambda e: by_exercise.get(e, [])
+        PAGE,
+        master,
+        title=f"{master.name}: {row['student']}",
+        row=row,
+        words=_words,
+        pictures=lambda e: by_exercise.get(e, []),
     )
 
 

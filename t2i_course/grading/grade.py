@@ -74,7 +74,9 @@ def submissions_in(path: Path, master: Master) -> Iterator[Submission]:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}. Give a folder of notebooks, or a zip of one.") from None
             entries = _entries(Path(folder))
-            while len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink() and not _notebooks(entries[0]):
+            while (
+                len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink() and not _notebooks(entries[0])
+            ):
                 entries = _entries(entries[0])  # zips often hold one folder that holds all
             yield from _of_entries(entries, master)
     else:
@@ -87,7 +89,9 @@ def _entries(folder: Path) -> list[Path]:
 
 def _of_entries(entries: list[Path], master: Master) -> Iterator[Submission]:
     if not entries:
-        raise ValueError("There is nothing in there to grade. Give a folder (or zip) with a notebook, or a folder, per student.")
+        raise ValueError(
+            "There is nothing in there to grade. Give a folder (or zip) with a notebook, or a folder, per student."
+        )
     for entry in entries:
         name = os.fsencode(entry.name).decode("utf-8", "replace")
         is_folder = entry.is_dir() and not entry.is_symlink()
@@ -282,13 +286,13 @@ def execute(
         if culprit is None:
             break
         if seconds > most_seconds:
-            trouble |= {exercise: "had no time left" for exercise in answers.keys() - left_out - trouble.keys()}
+            trouble |= dict.fromkeys(answers.keys() - left_out - trouble.keys(), "had no time left")
             break
         about, why = culprit
         if about["role"] == "payoff":
             left_out.add(about["id"])
         elif about["role"] == "setup":
-            trouble |= {exercise: why for exercise in answers}
+            trouble |= dict.fromkeys(answers, why)
             break
         else:
             left_out.add(about["exercise"])
@@ -335,7 +339,7 @@ def settings_for(master: Master, level: str, root: bool, concealed: list[Path], 
 def strongest(
     master: Master, seeds: list[int], concealed: list[Path], wanted: str | None = None, limits: dict | None = None
 ) -> tuple[Warm, list[dict]]:
-    """(a warm process with the best isolation that works here, the master's records), found by running the solutions."""
+    """(warm process with the best isolation that works here, the master's records), found by running its solutions."""
     root = is_root() and readable_for_nobody()
     reasons = []
     for level in [wanted] if wanted else confine.LEVELS if sys.platform == "linux" else ["limits"]:
@@ -481,14 +485,19 @@ def grade(
             jobs = {number: todo[number].answers for number in waiting if todo[number].answers}
             for number in set(waiting) - set(jobs):
                 finish(number, {"checks": [], "pictures": {}, "errors": {}, "trouble": {}, "seconds": 0.0})
-            results = _on_cluster(scheduler, warm, jobs, master, seeds) if scheduler else (
-                _on_this_machine(workers, warm, jobs, master, seeds)
+            results = (
+                _on_cluster(scheduler, warm, jobs, master, seeds)
+                if scheduler
+                else (_on_this_machine(workers, warm, jobs, master, seeds))
             )
             from tqdm import tqdm
 
-            with contextlib.closing(results), tqdm(
-                total=len(todo), initial=len(todo) - len(jobs), desc=f"grading {master.name}", disable=not progress
-            ) as bar:
+            with (
+                contextlib.closing(results),
+                tqdm(
+                    total=len(todo), initial=len(todo) - len(jobs), desc=f"grading {master.name}", disable=not progress
+                ) as bar,
+            ):
                 for number, result in results:
                     finish(number, result)
                     bar.update()
@@ -504,7 +513,7 @@ def _seed_of(out: Path, seed: int | None, master: Master) -> int:
         stored = json.loads(file.read_text())
         if stored["homework"] != master.name or seed not in (None, stored["seed"]):
             raise ValueError(
-                f"{out} holds grades of {stored['homework']} with seed {stored['seed']}. Choose another folder, or the same."
+                f"{out} was graded as {stored['homework']} with seed {stored['seed']}. Choose another folder, or the same."
             )
         return stored["seed"]
     seed = secrets.randbits(40) if seed is None else seed
@@ -534,7 +543,9 @@ def only_one(out: Path):
         except ImportError:
             pass  # Windows
         except OSError:
-            raise ValueError(f"Another `t2i grade` is writing to {out}. Wait until it is done, or choose another folder.")
+            raise ValueError(
+                f"Another `t2i grade` is writing to {out}. Wait until it is done, or choose another folder."
+            )
         yield
 
 
@@ -641,7 +652,13 @@ def gradebook(rows: list[dict], master: Master, format: str = "t2i") -> str:
         points = {e["exercise"]: e["points"] for e in row["exercises"]}
         line = {"student": row["student"]}
         if format == "canvas":
-            line = {"Student": row["student"], "ID": "", "SIS User ID": "", "SIS Login ID": row["student"], "Section": ""}
+            line = {
+                "Student": row["student"],
+                "ID": "",
+                "SIS User ID": "",
+                "SIS Login ID": row["student"],
+                "Section": "",
+            }
             line |= {title: row["total"]}
         elif format == "moodle":
             line = {"Identifier": row["student"], "Full name": row["student"], "Grade": row["total"]}
@@ -654,7 +671,7 @@ def gradebook(rows: list[dict], master: Master, format: str = "t2i") -> str:
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
     if format == "canvas":
-        writer.writerow({name: "" for name in table[0]} | {"Student": "    Points Possible", title: of})
+        writer.writerow(dict.fromkeys(table[0], "") | {"Student": "    Points Possible", title: of})
     writer.writerows(table)
     return text.getvalue()
 

@@ -6,7 +6,7 @@ A master is a notebook whose cells carry nbgrader's metadata (schema 3), and in 
     exercise    which exercise an answer, check or pay-off belongs to; an answer's grade_id is the exercise's name
     function    the function that an answer defines; stub: a digest of what is handed out in its place
 
-It is written as text, a Python file in jupytext's percent format beside it, and `assignments/make.py` makes the notebook.
+It is written as text, a Python file in jupytext's percent format, from which `assignments/make.py` makes the notebook.
 Of a submission only the answers come back; where they are put together with the master's checks is `compose`.
 """
 
@@ -104,7 +104,9 @@ def find(name: str | Path, folder: Path = ASSIGNMENTS) -> Master:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         notebook["metadata"]["t2i"]["homework"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no master notebook ({type(error).__name__}). Make it: assignments/make.py.") from None
+        raise ValueError(
+            f"{path} is no master notebook ({type(error).__name__}). Make it: assignments/make.py."
+        ) from None
     return Master(notebook)
 
 
@@ -231,11 +233,13 @@ def _expected_metadata() -> dict:
 
 def shortened(values: list) -> list:
     """Values with seven digits, which is more than any tolerance asks for."""
-    return [[name, shape, [float(f"{x:.7g}") for x in numbers], tolerance] for name, shape, numbers, tolerance in values]
+    return [
+        [name, shape, [float(f"{x:.7g}") for x in numbers], tolerance] for name, shape, numbers, tolerance in values
+    ]
 
 
 def values(master: Master, answers: dict[str, str], seeds: list[int]) -> list[dict]:
-    """The records of the answers' checks, run right here, without any protection: for the master's and known answers."""
+    """The records of the answers' checks, run right here and without protection: for the master's and known answers."""
     records: list[dict] = []
     scope = {"__name__": "homework"}
     for cell in master.cells("setup", "answer", "check"):
@@ -259,7 +263,9 @@ def student_version(master: Master) -> dict:
     """The notebook to hand out: no solutions, no hidden tests, no outputs. Raises ValueError if the audit finds any."""
     notebook = copy.deepcopy(master.notebook)
     notebook["metadata"]["t2i"] = {
-        key: value for key, value in master.notebook["metadata"]["t2i"].items() if key in ("homework", "title", "minutes")
+        key: value
+        for key, value in master.notebook["metadata"]["t2i"].items()
+        if key in ("homework", "title", "minutes")
     }
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
@@ -416,7 +422,8 @@ def compose(master: Master, answers: dict[str, str], seeds: list[int] | None, le
     if seeds is None:
         emit = "\n".join(text_of(cell) for cell in master.cells("expected"))
     names = sorted(master.functions.values())
-    emit += f"\nfrom t2i_course.grading.checks import own_scope\ncheck.scope = own_scope({master.setup!r}, globals(), {names})"
+    emit += "\nfrom t2i_course.grading.checks import own_scope"
+    emit += f"\ncheck.scope = own_scope({master.setup!r}, globals(), {names})"
     answers = {name: stub for name, stub in master.stubs.items() if not master.points[name]} | answers
     cells = []
     for cell in master.cells("setup", "answer", "check", "payoff"):

@@ -1,6 +1,6 @@
 """Running a notebook by nbval, and writing down what became of each cell.
 
-nbval is a plugin of pytest: each code cell is a test. It goes on after a cell that fails, stops one that takes too long,
+nbval is a plugin of pytest: each code cell is a test. It goes on after a cell that fails, stops one that is too slow,
 and never lets what a cell prints decide anything (`--nbval-lax`).
 """
 
@@ -75,7 +75,12 @@ def run(notebook: Path, write: Callable[[dict], None], cell_seconds: float) -> N
         *("-p", "nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull),
         *("--rootdir", str(notebook.parent), "--confcutdir", str(notebook.parent)),
         *("--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={cell_seconds:g}", "--color=no", "-q"),
-        *("-p", "no:unraisableexception", "-p", "no:threadexception"),  # they collect garbage for half a second at the end
+        *(
+            "-p",
+            "no:unraisableexception",
+            "-p",
+            "no:threadexception",
+        ),  # they collect garbage for half a second at the end
         *("-W", "ignore", str(notebook)),
     ]
     environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
@@ -89,4 +94,6 @@ def run(notebook: Path, write: Callable[[dict], None], cell_seconds: float) -> N
         os.environ.clear()
         os.environ.update(old)
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise ValueError(f"nbval could not run {notebook.name} (pytest ended with code {int(code)}): {said.getvalue()[-500:]}")
+        raise ValueError(
+            f"nbval could not run {notebook.name} (pytest ended with code {int(code)}): {said.getvalue()[-500:]}"
+        )

@@ -1,4 +1,4 @@
-"""`t2i check`: what a student sees. The answers are run as the grader will run them, with the self-checks' own inputs."""
+"""`t2i check`: what students run. Their answers run as the grader will run them, with the self-checks' own inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def check(path: Path, cell_seconds: float = 60.0) -> dict:
     try:
         notebook = parse(read_plain_file(path))
         homework = notebook["metadata"]["t2i"]["homework"]
-        ours = {masters.grade_id(c): c for c in reversed(masters.cells_of(notebook)) if _is_ours(c)}  # the first of copies
+        ours = {
+            masters.grade_id(c): c for c in reversed(masters.cells_of(notebook)) if _is_ours(c)
+        }  # the first of copies
         handed_out = masters.Master({**notebook, "cells": list(ours.values())[::-1]})
         answers, _ = masters.answers_in(notebook, handed_out)
     except OSError as error:
@@ -73,7 +75,9 @@ def _words(cell: dict) -> str:
         return "takes too long: is there a loop that never ends?"
     if outcome in ("died", "skipped", None):
         return "was not reached: the Python process ended, or an earlier check took too long"
-    return error.removeprefix("CheckFailed: ").partition(": ")[2] if error.startswith("CheckFailed") else f"raises {error}"
+    return (
+        error.removeprefix("CheckFailed: ").partition(": ")[2] if error.startswith("CheckFailed") else f"raises {error}"
+    )
 
 
 def summary(result: dict) -> str:
@@ -91,4 +95,3 @@ def summary(result: dict) -> str:
         "if your answers are as right on the grader's other inputs."
     )
     return "\n".join(lines)
-

@@ -119,7 +119,8 @@ FIRST = {
     "equal_to_everything": "class Yes(float):\n    def __eq__(self, other): return True\n    __le__ = __ge__ = __eq__\n"
     "def pagerank(graph, *a):\n    return [Yes(0)] * len(graph)",
     "an_array_that_exits": "class Trap:\n    def __array__(self, *a, **k): raise SystemExit\ndef pagerank(*a):\n    return Trap()",
-    "patches_allclose": ZEROS["pagerank"] + "np.allclose = np.testing.assert_allclose = np.isclose = lambda *a, **k: True",
+    "patches_allclose": ZEROS["pagerank"]
+    + "np.allclose = np.testing.assert_allclose = np.isclose = lambda *a, **k: True",
     "syntax_error": "def pagerank(:\n",
     "library_answer": "from t2i_course.layout.keyphrases import pagerank as theirs\ndef pagerank(graph, picturability, damping=0.3):\n"
     "    return theirs(graph, picturability, damping)",
@@ -208,24 +209,28 @@ answers_file(
     HOSTILE,
     "overwrites_the_neighbours",
     100,
-    lambda place: GOOD
-    | {
-        "pagerank": GOOD["pagerank"]
-        + f"\nimport glob, os\nfor file in glob.glob({str(place['submissions'])!r} + '/**', recursive=True)"
-        + f" + glob.glob({str(place['out'])!r} + '/**', recursive=True) + [{str(place['mark'])!r}]:\n"
-        + "    try:\n        open(file, 'w').write('gone')\n    except OSError:\n        pass\n"
-    },
+    lambda place: (
+        GOOD
+        | {
+            "pagerank": GOOD["pagerank"]
+            + f"\nimport glob, os\nfor file in glob.glob({str(place['submissions'])!r} + '/**', recursive=True)"
+            + f" + glob.glob({str(place['out'])!r} + '/**', recursive=True) + [{str(place['mark'])!r}]:\n"
+            + "    try:\n        open(file, 'w').write('gone')\n    except OSError:\n        pass\n"
+        }
+    ),
 )
 answers_file(
     HOSTILE,
     "tells_the_network",
     100,
-    lambda place: GOOD
-    | {
-        "overlap": GOOD["overlap"]
-        + f"\nimport socket\ntry:\n    socket.create_connection(('127.0.0.1', {place['port']}), 1).send(b'hello')\n"
-        + "except OSError:\n    pass\n"
-    },
+    lambda place: (
+        GOOD
+        | {
+            "overlap": GOOD["overlap"]
+            + f"\nimport socket\ntry:\n    socket.create_connection(('127.0.0.1', {place['port']}), 1).send(b'hello')\n"
+            + "except OSError:\n    pass\n"
+        }
+    ),
 )
 answers_file(
     HOSTILE,
@@ -243,7 +248,8 @@ answers_file(
     100,
     GOOD
     | {
-        "pagerank": GOOD["pagerank"] + "\nfor k in range(40):\n    try:\n        open(f'{k}', 'wb').write(bytes(8 << 20))\n"
+        "pagerank": GOOD["pagerank"]
+        + "\nfor k in range(40):\n    try:\n        open(f'{k}', 'wb').write(bytes(8 << 20))\n"
         "    except OSError:\n        break\n"
     },
 )
@@ -258,17 +264,23 @@ answers_file(
     "a_thousand_displays",
     100,
     GOOD
-    | {"pagerank": GOOD["pagerank"] + "\nfrom IPython.display import HTML, display\nfor _ in range(3000):\n"
-       "    display(HTML('<script>alert(1)</script>'))\n"},
+    | {
+        "pagerank": GOOD["pagerank"] + "\nfrom IPython.display import HTML, display\nfor _ in range(3000):\n"
+        "    display(HTML('<script>alert(1)</script>'))\n"
+    },
 )
 answers_file(HOSTILE, "=HYPERLINK(1)", 100, GOOD)
-answers_file(HOSTILE, "<script>alert(1)<", 100, GOOD | {"my_story": "def my_story():\n    return '<script>alert(2)</script>'"})
+answers_file(
+    HOSTILE, "<script>alert(1)<", 100, GOOD | {"my_story": "def my_story():\n    return '<script>alert(2)</script>'"}
+)
 answers_file(HOSTILE, "a name\nwith a newline", 100, GOOD)
 answers_file(HOSTILE, "two_cells_in_one_name_" + "x" * 180, 100, GOOD)
 
 # --- hostile: files ---------------------------------------------------------------------------------------------------
 
-edited(HOSTILE, "deletes_the_checks", 100, lambda n: n.update(cells=[c for c in n["cells"] if masters.grade_id(c) in GOOD]))
+edited(
+    HOSTILE, "deletes_the_checks", 100, lambda n: n.update(cells=[c for c in n["cells"] if masters.grade_id(c) in GOOD])
+)
 edited(
     HOSTILE,
     "checks_that_pass",
@@ -280,18 +292,29 @@ edited(
     HOSTILE,
     "a_thousand_points",
     70,
-    lambda n: [c["metadata"]["nbgrader"].update(points=1000) for c in n["cells"] if "nbgrader" in c["metadata"]] and None,
+    lambda n: (
+        [c["metadata"]["nbgrader"].update(points=1000) for c in n["cells"] if "nbgrader" in c["metadata"]] and None
+    ),
     GOOD | {"pagerank": ZEROS["pagerank"]},
 )
 edited(
     HOSTILE,
     "old_schema",
     100,
-    lambda n: [c["metadata"]["nbgrader"].update(schema_version=2) for c in n["cells"] if "nbgrader" in c["metadata"]] and None,
+    lambda n: (
+        [c["metadata"]["nbgrader"].update(schema_version=2) for c in n["cells"] if "nbgrader" in c["metadata"]] and None
+    ),
 )
 edited(HOSTILE, "code_in_other_cells", 100, lambda n: n["cells"].insert(0, {**code_cell("import os\nos._exit(0)")}))
-edited(HOSTILE, "strange_cells", 100, lambda n: n["cells"].extend([None, 3, {}, {"cell_type": "code"}, {"metadata": []}]))
-edited(HOSTILE, "strange_ids", 100, lambda n: n["cells"].append({**code_cell("1"), "metadata": {"nbgrader": {"grade_id": []}}}))
+edited(
+    HOSTILE, "strange_cells", 100, lambda n: n["cells"].extend([None, 3, {}, {"cell_type": "code"}, {"metadata": []}])
+)
+edited(
+    HOSTILE,
+    "strange_ids",
+    100,
+    lambda n: n["cells"].append({**code_cell("1"), "metadata": {"nbgrader": {"grade_id": []}}}),
+)
 edited(HOSTILE, "no_cells", "rejected", lambda n: n.update(cells=[]))
 edited(HOSTILE, "cells_are_text", "rejected", lambda n: n.update(cells="pagerank"))
 edited(HOSTILE, "half_a_file", "rejected", lambda n: json.dumps(n)[:4000])
@@ -314,7 +337,9 @@ def code_cell(source):
 def write_fifty(folder, place):
     content = notebook(GOOD)
     content["cells"][1].update(
-        cell_type="code", execution_count=1, outputs=[{"output_type": "stream", "name": "stdout", "text": "x" * (50 << 20)}]
+        cell_type="code",
+        execution_count=1,
+        outputs=[{"output_type": "stream", "name": "stdout", "text": "x" * (50 << 20)}],
     )
     save(content, folder, "fifty_megabytes_of_outputs.ipynb")
 
@@ -324,7 +349,9 @@ def write_format_3(folder, place):
     cells = [{**c, "input": c["source"], "language": "python"} for c in notebook(GOOD)["cells"]]
     for c in cells:
         del c["source"]
-    save({"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells}]}, folder, "format_3.ipynb")
+    save(
+        {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells}]}, folder, "format_3.ipynb"
+    )
 
 
 @custom(HOSTILE, "shadows_numpy", 0)
@@ -416,17 +443,23 @@ RIGHT_ANSWERS = {
     "seeds_the_world": inside("monte_carlo_step", "import random\nnp.random.seed(0)\nrandom.seed(0)"),
     "takes_names_of_the_checks": more("pagerank", "", "check = 3\nvalue = rng = show = draw = None\nexpected = 'x'"),
     "clobbers_numpy_after_use": GOOD
-    | {"overlap": GOOD["overlap"].replace("np.", "numpy.").replace("def ov", "import numpy\n\n\ndef ov", 1) + "\nnp = 5\n"},
+    | {
+        "overlap": GOOD["overlap"].replace("np.", "numpy.").replace("def ov", "import numpy\n\n\ndef ov", 1)
+        + "\nnp = 5\n"
+    },
     "star_imports": more("energy", "from numpy import *\nfrom math import *\n"),
     "tests_itself_and_fails": more("pagerank", "", "assert False, 'still to do'"),
     "ends_the_cell_early": more("energy", "", "raise SystemExit"),
     "asks_for_input": more("energy", "", "name = input('your name? ')"),
     "only_if_main": more("overlap", "", "if __name__ == '__main__':\n    print(overlap(np.ones((2, 2)), np.ones(2)))"),
     "compares_with_the_library": more(
-        "pagerank", "", "from t2i_course.layout import keyphrases\nprint(keyphrases.pagerank(np.ones((2, 2)), np.ones(2)))"
+        "pagerank",
+        "",
+        "from t2i_course.layout import keyphrases\nprint(keyphrases.pagerank(np.ones((2, 2)), np.ones(2)))",
     ),
     "a_temporary_file": inside(
-        "energy", "import tempfile\nwith tempfile.TemporaryFile() as f:\n    f.write(b'x')\nopen('note.txt', 'w').write('x')"
+        "energy",
+        "import tempfile\nwith tempfile.TemporaryFile() as f:\n    f.write(b'x')\nopen('note.txt', 'w').write('x')",
     ),
     "windows_line_ends": {name: source.replace("\n", "\r\n") for name, source in GOOD.items()},
     "other_alphabets": more("pagerank", "# Größe, 大きさ\n", "größe = 'é' + '大'"),
@@ -439,14 +472,23 @@ RIGHT_ANSWERS = {
     "single_precision": GOOD | {"pagerank": GOOD["pagerank"].replace("* v)", "* v).astype(np.float32)")},
     "a_zero_dimensional_array": GOOD | {"energy": GOOD["energy"].replace("return float(", "return np.asarray(")},
     "an_object_that_can_be_called": GOOD
-    | {"energy": GOOD["energy"].replace("def energy", "def _energy") + "\nclass E:\n    def __call__(self, *a, **k):\n"
-       "        return _energy(*a, **k)\n\n\nenergy = E()\n"},
+    | {
+        "energy": GOOD["energy"].replace("def energy", "def _energy") + "\nclass E:\n    def __call__(self, *a, **k):\n"
+        "        return _energy(*a, **k)\n\n\nenergy = E()\n"
+    },
     "marks_of_nbval": more("pagerank", "# NBVAL_SKIP\n", "# NBVAL_RAISES_EXCEPTION"),
     "draws_a_figure": inside("pagerank", "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"),
-    "uses_threads": inside("energy", "from concurrent.futures import ThreadPoolExecutor as T\nwith T(4) as t:\n    list(t.map(abs, range(9)))"),
+    "uses_threads": inside(
+        "energy",
+        "from concurrent.futures import ThreadPoolExecutor as T\nwith T(4) as t:\n    list(t.map(abs, range(9)))",
+    ),
     "runs_a_command": inside("pagerank", "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'print(1)'])"),
     "is_slow": more("pagerank", "", "import time\ntime.sleep(1)"),
-    "counts_its_calls": GOOD | {"energy": "calls = 0\n" + GOOD["energy"].replace("    ### BEGIN SOLUTION\n", "    global calls\n    calls += 1\n")},
+    "counts_its_calls": GOOD
+    | {
+        "energy": "calls = 0\n"
+        + GOOD["energy"].replace("    ### BEGIN SOLUTION\n", "    global calls\n    calls += 1\n")
+    },
 }
 for name, answers in RIGHT_ANSWERS.items():
     answers_file(CLUMSY, name, 100, answers)
@@ -501,9 +543,14 @@ def write_zip(folder, place):
 PLAIN: list[tuple] = []
 answers_file(PLAIN, "good_1", 100, GOOD)
 answers_file(PLAIN, "blank", 0, {})
-answers_file(PLAIN, "half_done", 50, {"pagerank": GOOD["pagerank"], "overlap": GOOD["overlap"], "energy": ZEROS["energy"]})
 answers_file(
-    PLAIN, "one_term_wrong", 90, GOOD | {"energy": GOOD["energy"].replace("- weights", "+ weights").replace("positions - 0.5", "positions")}
+    PLAIN, "half_done", 50, {"pagerank": GOOD["pagerank"], "overlap": GOOD["overlap"], "energy": ZEROS["energy"]}
+)
+answers_file(
+    PLAIN,
+    "one_term_wrong",
+    90,
+    GOOD | {"energy": GOOD["energy"].replace("- weights", "+ weights").replace("positions - 0.5", "positions")},
 )
 
 ALL = HOSTILE + CLUMSY + PLAIN

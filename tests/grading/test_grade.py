@@ -41,7 +41,12 @@ def graded(tmp_path_factory):
     before = {path: path.stat().st_mtime_ns for path in place["submissions"].rglob("*") if path.is_file()}
     warm = warm_processes()
     result = grade.grade(
-        without_payoffs(submissions.MASTER), place["submissions"], place["out"], workers=2, limits=LIMITS, progress=False
+        without_payoffs(submissions.MASTER),
+        place["submissions"],
+        place["out"],
+        workers=2,
+        limits=LIMITS,
+        progress=False,
     )
     server.close()
     after = {path: path.stat().st_mtime_ns for path in place["submissions"].rglob("*") if path.is_file()}
@@ -78,7 +83,9 @@ def test_one_row_for_each_submission(graded):
 @pytest.mark.parametrize(("name", "truth"), [(name, truth) for name, truth, _ in ALL])
 def test_a_submission_gets_what_it_deserves(name, truth, graded):
     row = rows_by_name(graded)[name]
-    if graded["result"]["isolation"].startswith("limits") and name.startswith(("reads_", "library_source", "library_byte")):
+    if graded["result"]["isolation"].startswith("limits") and name.startswith(
+        ("reads_", "library_source", "library_byte")
+    ):
         pytest.skip("this machine has neither namespaces nor Landlock: files cannot be kept from a submission")
     if truth == "rejected":
         assert (row["status"], row["total"]) == ("rejected", 0)

@@ -79,7 +79,9 @@ def test_there_are_enough_right_and_wrong_answers(name):
 @pytest.mark.parametrize("name", HOMEWORK)
 def test_the_stored_master_is_what_its_source_makes(name):
     (file,) = masters.ASSIGNMENTS.glob(f"{name}*/{name}*.ipynb")
-    assert masters.build(file.with_suffix(".py")) == json.loads(file.read_text(encoding="utf-8")), "run assignments/make.py"
+    assert masters.build(file.with_suffix(".py")) == json.loads(file.read_text(encoding="utf-8")), (
+        "run assignments/make.py"
+    )
 
 
 @pytest.mark.parametrize("name", HOMEWORK)
@@ -124,7 +126,9 @@ def test_the_audit_finds_a_solution_line_a_hidden_number_and_an_output():
     master = masters.find("hw01")
     student = masters.student_version(master)
     hidden = next(masters.HIDDEN.search(masters.text_of(cell))[0] for cell in master.cells("check"))
-    number = next(part for part in hidden.replace("[", ",").split(",") if len(part.strip()) > 8 and "0." in part).strip()
+    number = next(
+        part for part in hidden.replace("[", ",").split(",") if len(part.strip()) > 8 and "0." in part
+    ).strip()
     for leak in ("v = picturability / total if total > 0 else np.full(n, 1 / n)", f"# {number}", "### BEGIN SOLUTION"):
         bad = json.loads(json.dumps(student))
         bad["cells"][0]["source"] = f"so\n{leak}\nit goes"
@@ -155,7 +159,10 @@ def one(numbers, shape, tolerance=1e-4):
     [
         (one([1.0, 2.0, 3.0, 4.0], [2, 2]), None),
         (one([1.0, 2.0, 3.0, 4.0003], [2, 2]), None),
-        (one([1.0, 2.0, 3.0, 4.5], [2, 2]), "1 of 4 numbers are wrong, by up to 0.5 (ranks[1, 1] is 4.5 and should be 4)"),
+        (
+            one([1.0, 2.0, 3.0, 4.5], [2, 2]),
+            "1 of 4 numbers are wrong, by up to 0.5 (ranks[1, 1] is 4.5 and should be 4)",
+        ),
         (one([1.0, 3.0, 2.0, 4.0], [2, 2]), "transpose"),
         (one([-1.0, -2.0, -3.0, -4.0], [2, 2]), "wrong sign"),
         (one([2.0, 4.0, 6.0, 8.0], [2, 2]), "all are 2 times"),
