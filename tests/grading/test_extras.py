@@ -5,9 +5,11 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ from .submissions import warm_processes, without_payoffs
 
 def nbgrader(folder, *arguments):
     command = Path(sys.executable).with_name("nbgrader")
-    done = subprocess.run([command, *arguments], cwd=folder, capture_output=True, text=True)
+    environment = os.environ | {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}  # it calls alembic by name
+    done = subprocess.run([command, *arguments], cwd=folder, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -65,4 +68,7 @@ def test_a_dask_cluster_grades_like_this_machine(tmp_path):
         )
     assert {row["student"]: row["total"] for row in result["rows"]} == truth
     assert json.loads((tmp_path / "out" / "grades.json").read_text())["rows"]
+    until = time.monotonic() + 20  # they end by themselves when the cluster's worker is gone
+    while warm_processes() != before and time.monotonic() < until:
+        time.sleep(0.1)
     assert warm_processes() == before
