@@ -130,7 +130,10 @@ WRONG = {
         "scaled over the filters": ("bank.sum(-1, keepdim=True)", "bank.sum(1, keepdim=True)"),
         "scaled by the largest": ("bank.sum(-1, keepdim=True)", "bank.amax(-1, keepdim=True)"),
         "the wrong sign": ("torch.exp(-((", "torch.exp((("),
-        "axes swapped": ("return bank / bank.sum(-1, keepdim=True)", "return (bank / bank.sum(-1, keepdim=True)).transpose(1, 2)"),
+        "axes swapped": (
+            "return bank / bank.sum(-1, keepdim=True)",
+            "return (bank / bank.sum(-1, keepdim=True)).mT",
+        ),
         "pixels from 1": ("a = torch.arange(size)", "a = torch.arange(1, size + 1)"),
         "no square": (" ** 2) / (2", ".abs()) / (2"),
     },
@@ -178,7 +181,10 @@ WRONG = {
         "gamma_2 is forgotten": ("(gamma_2 * cosine)", "(cosine)"),
         "the gammas are swapped": ("(gamma_1 * s)", "(gamma_2 * s)"),
         "a product instead of a cosine": ("F.cosine_similarity(c, words, dim=-1)", "(c * words).sum(-1)"),
-        "cosine along the words": ("F.cosine_similarity(c, words, dim=-1)", "F.cosine_similarity(c, words, dim=1)[:, :1].expand_as(mask)"),
+        "cosine along the words": (
+            "F.cosine_similarity(c, words, dim=-1)",
+            "F.cosine_similarity(c, words, dim=1)[:, :1] + 0 * mask",
+        ),
         "a sum without the logarithm": (".logsumexp(1)", ".exp().sum(1)"),
         "a mean instead of a sum": (".logsumexp(1)", ".logsumexp(1) - mask.sum(1).log()"),
         "the power of the paper": (".logsumexp(1)", ".logsumexp(1) / gamma_2"),

@@ -156,9 +156,7 @@ show.pictures(
 
 
 # %% answer="filters"
-def filters(
-    centre: torch.Tensor, stride: torch.Tensor, variance: torch.Tensor, size: int, window: int
-) -> torch.Tensor:
+def filters(centre: torch.Tensor, stride: torch.Tensor, variance: torch.Tensor, size: int, window: int) -> torch.Tensor:
     """One filter bank for each picture: (B, N, A); each filter's weights sum to 1.
 
     centre, stride, variance (B,): g, delta and sigma squared, in pixels; size: A; window: N.
@@ -192,6 +190,7 @@ def an_odd_number_of_filters_and_other_variances(rng, value):
 
 # %% [markdown]
 # **Pay-off**: alignDRAW reads and writes its canvas through your filters.
+
 
 # %% payoff="filters"
 def bank(head, size, window):

@@ -84,7 +84,7 @@ class Emitter:
             body = within(self.scope, body)
             for number, seed in enumerate(self.seeds):
                 _used_holes.clear()
-                record = {"check": name, "seed": number, "title": title(body), "values": [], "error": ""}
+                record = {"check": name, "seed": number, "values": [], "error": ""}
                 try:
                     record["values"] = emitted(body, seed, name)
                 except Exception as error:

@@ -27,7 +27,7 @@ NOBODY = 65534
 # from linux/sched.h, linux/mount.h, linux/prctl.h
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 
 # from linux/landlock.h: every access to files that an old or a new kernel knows, and those that a plain file can have
 ACCESS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -66,6 +66,17 @@ def become_nobody() -> None:
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
     prctl(PR_SET_DUMPABLE, 1)  # else /proc/self still belongs to root, and the maps of the next step cannot be written
+
+
+def drop_capabilities() -> None:
+    """Give away all that root may do, in namespaces too (such as taking mounts away), now and in programs it starts."""
+    if sys.platform != "linux":
+        return
+    for capability in range(64):
+        _libc().prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)  # fails for those that do not exist
+    header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
+    _checked(_libc().capset(header, nothing), "capset")
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def enter_namespaces() -> None:

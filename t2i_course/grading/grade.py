@@ -48,6 +48,8 @@ LIMITS = {
 }
 
 
+NOTHING = {"checks": [], "pictures": {}, "errors": {}, "trouble": {}, "seconds": 0.0}  # came back of a submission
+
 # --- submissions ------------------------------------------------------------------------------------------------------
 
 
@@ -377,6 +379,15 @@ def isolation_of(settings: dict) -> str:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
+def judged(submission: Submission, result: dict, right: dict[tuple, list], master: Master, seeds: list[int]) -> dict:
+    """As `judge`; and if what came back of a submission is so strange that judging it fails, that is its row."""
+    try:
+        return judge(submission, result, right, master, seeds)
+    except Exception as error:  # whatever it is, it must not stop the batch
+        submission.reason = f"what it reports cannot be judged ({type(error).__name__})"
+        return judge(submission, NOTHING, right, master, seeds)
+
+
 def judge(submission: Submission, result: dict, right: dict[tuple, list], master: Master, seeds: list[int]) -> dict:
     """The row of a submission. right: (check, number of the seed) -> the master's values."""
     given = {(record["check"], record["seed"]): record for record in result["checks"]}
@@ -462,6 +473,8 @@ def grade(
 
     limits: other ones than LIMITS, by name.
     """
+    if not hasattr(os, "fork"):
+        raise ValueError("Grading needs Linux or macOS. On Windows, run it in the Windows Subsystem for Linux.")
     submissions, out = Path(submissions), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
@@ -478,13 +491,13 @@ def grade(
             right = {(record["check"], record["seed"]): record["values"] for record in records}
 
             def finish(number: int, result: dict) -> None:
-                row = judge(todo[number], result, right, master, seeds) | {"isolation": isolation_of(warm.settings)}
+                row = judged(todo[number], result, right, master, seeds) | {"isolation": isolation_of(warm.settings)}
                 write_atomically(files[number], json.dumps(row).encode())
                 rows[number] = row
 
             jobs = {number: todo[number].answers for number in waiting if todo[number].answers}
             for number in set(waiting) - set(jobs):
-                finish(number, {"checks": [], "pictures": {}, "errors": {}, "trouble": {}, "seconds": 0.0})
+                finish(number, NOTHING)
             results = (
                 _on_cluster(scheduler, warm, jobs, master, seeds)
                 if scheduler
@@ -513,7 +526,7 @@ def _seed_of(out: Path, seed: int | None, master: Master) -> int:
         stored = json.loads(file.read_text())
         if stored["homework"] != master.name or seed not in (None, stored["seed"]):
             raise ValueError(
-                f"{out} was graded as {stored['homework']} with seed {stored['seed']}. Choose another folder, or the same."
+                f"{out} holds {stored['homework']} with seed {stored['seed']}. Choose another folder, or the same."
             )
         return stored["seed"]
     seed = secrets.randbits(40) if seed is None else seed
@@ -562,6 +575,9 @@ def _on_this_machine(
         mine = free.pop()
         try:
             return execute(answers, master, seeds, mine.run, warm.settings["limits"]["notebook_seconds"])
+        except Exception as error:  # whatever it is, it must not stop the batch
+            trouble = f"could not be graded ({type(error).__name__})"
+            return NOTHING | {"trouble": dict.fromkeys(answers, trouble)}
         finally:
             free.append(mine)
 

@@ -162,7 +162,7 @@ ALL_WRONG = {
     "looks_into_the_driver": "import os, ctypes\nfor pid in (1, os.getppid()):\n    try:\n        open(f'/proc/{pid}/mem', 'rb').read(10)\n"
     "    except OSError: pass\n    ctypes.CDLL(None).ptrace(16, pid, 0, 0)\n    try: os.kill(pid, 9)\n    except OSError: pass",
     "wants_to_be_root": "import os, ctypes\nlibc = ctypes.CDLL(None)\nfor call in (lambda: os.setuid(0), lambda: os.setgroups([0]),"
-    " lambda: os.chroot('/'), lambda: libc.mount(b'x', b'/', b'tmpfs', 0, 0), lambda: libc.umount2(b'/dev/shm', 2)):\n"
+    " lambda: os.chroot('/'), lambda: libc.mount(b'x', b'/', b'tmpfs', 0, 0), lambda: libc.umount2(b'/dev/shm', 2), lambda: libc.unshare(0x10000000)):\n"
     "    try: call()\n    except OSError: pass",
     "raises_its_limits": "import resource\nfor name in ('RLIMIT_CPU', 'RLIMIT_DATA', 'RLIMIT_NPROC', 'RLIMIT_FSIZE'):\n"
     "    try: resource.setrlimit(getattr(resource, name), (resource.RLIM_INFINITY,) * 2)\n    except (OSError, ValueError): pass\n"

@@ -1,6 +1,6 @@
 """The optional extras: a course on nbgrader takes the masters as they are, and a Dask cluster shares the work.
 
-    pip install 't2i_course[nbgrader,dask]'
+pip install 't2i_course[nbgrader,dask]'
 """
 
 import csv

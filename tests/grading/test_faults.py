@@ -22,7 +22,10 @@ from t2i_course.grading.checks import differences
 from . import submissions
 from .submissions import ALL, LIMITS, warm_processes, without_payoffs
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="grading needs a system that can fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="grading needs a system that can fork"),
+]
 
 
 @pytest.mark.parametrize("level", ["namespaces", "landlock", "limits"])

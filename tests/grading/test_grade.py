@@ -13,7 +13,10 @@ from t2i_course.grading import grade, masters
 from . import submissions
 from .submissions import ALL, CLUMSY, HOSTILE, LIMITS, warm_processes, without_payoffs
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="grading needs a system that can fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="grading needs a system that can fork"),
+]
 
 
 @pytest.fixture(scope="module")
