@@ -210,7 +210,7 @@ def collect(most: dict[int, int], driver: int, limits: dict) -> tuple[dict[int, 
             for descriptor in open_pipes:  # what was still on its way; a daemon may hold the pipe open
                 os.set_blocking(descriptor, False)
                 try:
-                    while chunk := os.read(descriptor, 1 << 16):
+                    while len(received[descriptor]) <= most[descriptor] and (chunk := os.read(descriptor, 1 << 16)):
                         received[descriptor] += chunk
                 except BlockingIOError:
                     pass
@@ -253,7 +253,8 @@ def needed_paths() -> list[Path]:
 
     package = Path(__file__).resolve().parents[1]
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix}
-    system = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/opt", *confine.DEVICES]
+    etc = ("ld.so.cache", "localtime", "fonts", "passwd", "group", "nsswitch.conf", "alternatives")
+    system = ["/usr", "/lib", "/lib64", "/bin", *(f"/etc/{name}" for name in etc), *confine.DEVICES]
     return [*map(Path, sorted(prefixes)), *map(Path, system), package, DATA]
 
 
