@@ -382,20 +382,23 @@ def library_names(source: str, master: Master) -> list[str]:
                     known |= {hole.split(".")[-1]: hole for hole in master.holes if hole.startswith(node.module + ".")}
                 else:
                     known[name.asname or name.name] = f"{node.module}.{name.name}"
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            known.pop(statement.name, None)  # the name is the student's own now
     used = set()
     for statement in tree.body:
         if not isinstance(statement, ast.Expr | ast.Assert | ast.Import | ast.ImportFrom):
-            own = {statement.name} if isinstance(statement, ast.FunctionDef | ast.ClassDef) else set()
-            used |= {_dotted(node, known, own) for node in ast.walk(statement)}
+            used |= {_dotted(node, known) for node in ast.walk(statement)}
     return sorted(hole for hole in master.holes if hole in used)
 
 
-def _dotted(node: ast.AST, known: dict[str, str], own: set[str]) -> str:
+def _dotted(node: ast.AST, known: dict[str, str]) -> str:
+    """The full name of `alias.of.something`, if its first part is known."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
         node = node.value
-    if isinstance(node, ast.Name) and node.id in known and node.id not in own:
+    if isinstance(node, ast.Name) and node.id in known:
         return ".".join([known[node.id], *reversed(parts)])
     return ""
 

@@ -147,6 +147,29 @@ def test_release_writes_all_student_notebooks(tmp_path, capsys):
     assert "There is no homework hw77. There is: hw01" in capsys.readouterr().err
 
 
+IMPORT = "from t2i_course.layout.keyphrases import pagerank as theirs\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def pagerank(g, v):\n    return keyphrases.pagerank(g, v)", True),  # the setup imports the module
+        (IMPORT + "def pagerank(g, v):\n    return theirs(g, v)", True),
+        (IMPORT + "pagerank = theirs", True),
+        ("from t2i_course.layout.keyphrases import *\ndef mine(g, v):\n    return pagerank(g, v)", True),
+        ("import t2i_course.layout.keyphrases as k\nf = k.pagerank", True),
+        ("%matplotlib inline\ndef pagerank(g, v):\n    return keyphrases.pagerank(g, v)", True),
+        (IMPORT + "def pagerank(g, v):\n    return g @ v\nprint(theirs(1, 2))\nassert theirs(1, 2)", False),
+        ("from t2i_course.layout.keyphrases import pagerank\ndef pagerank(g):\n    return pagerank(g[1:])", False),
+        ("def pagerank(g, v):\n    return 'keyphrases.pagerank'", False),
+        ("def pagerank(:", False),
+        ("def pagerank(g, v):\n    return optimise.WEIGHTS", False),
+    ],
+)
+def test_the_library_s_own_answer_is_found_in_the_text(source, found):
+    assert bool(masters.library_names(source, masters.find("hw01"))) == found
+
+
 # --- what the checks say ----------------------------------------------------------------------------------------------
 
 
