@@ -13,7 +13,7 @@ import psutil
 
 from t2i_course.grading import masters
 
-LIMITS = {"cell_seconds": 5.0, "notebook_seconds": 25.0, "memory": 1 << 30}
+LIMITS = {"cell_seconds": 8.0, "notebook_seconds": 40.0, "memory": 1 << 30}
 
 MASTER = masters.find("hw01")
 GOOD = MASTER.solutions
@@ -265,7 +265,7 @@ answers_file(
     100,
     GOOD
     | {
-        "pagerank": GOOD["pagerank"] + "\nfrom IPython.display import HTML, display\nfor _ in range(3000):\n"
+        "pagerank": GOOD["pagerank"] + "\nfrom IPython.display import HTML, display\nfor _ in range(1200):\n"
         "    display(HTML('<script>alert(1)</script>'))\n"
     },
 )
