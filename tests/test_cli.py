@@ -21,7 +21,7 @@ def test_importing_the_course_imports_nothing_heavy():
     assert not any(repr(heavy) in loaded for heavy in ("torch", "numpy", "matplotlib", "PIL", "transformers"))
 
 
-@pytest.mark.parametrize("command", ["systems", "draw", "world", "train", "judge"])
+@pytest.mark.parametrize("command", ["systems", "draw", "world", "train", "judge", "release", "check", "grade"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
