@@ -42,7 +42,6 @@ def _parser() -> argparse.ArgumentParser:
         't2i draw picture_layout "First the farmer gives hay to the goat." -o farm.png --film farm.gif',
         't2i draw picture_layout "The girl rides the bus to school." -o bus.png --set layout=abc',
         't2i draw attngan "this small bird has a red breast" -o bird.png',
-        't2i draw ddpm "a pink flower at night" -o flower.png --film flower.gif --set guidance_scale=5',
         't2i draw stable_diffusion "a cat in the snow" -o cat.png --weights v1-5.safetensors --set sampler=dpm_solver',
     )
     sub.add_argument("system", help="its name, as in `t2i systems`")

@@ -159,7 +159,8 @@ class Autoencoder(nn.Module):
         if name not in SMALL:
             raise ValueError(f"There is no small autoencoder {name!r}. There are: {', '.join(SMALL)}.")
         file, model = Path(weights or DATA / "weights" / f"{name}.safetensors"), cls(SMALL[name])
-        load_weights(model, file, f"Train it: t2i train {name} --export {file}")
+        named = nn.ModuleDict({"autoencoder": model})  # as it was trained, beside a discriminator
+        load_weights(named, file, f"Train it: t2i train {name} --export {file}")
         return model.requires_grad_(False).eval()
 
     @property
