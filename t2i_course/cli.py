@@ -1,4 +1,4 @@
-"""The `t2i` command: systems, draw, world, train, judge."""
+"""The `t2i` command: systems, draw, world, train, judge; and for homework release, check, grade."""
 
 import argparse
 import ast
@@ -12,14 +12,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code. What the user can mend is said in one line, without a traceback."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (ValueError, OSError, FloatingPointError) as error:  # the last one: a training that diverged
         print(f"t2i {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nt2i {options.command}: stopped.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="an option of the system, may be repeated; picture_layout: layout=collage|abc|strip, size=512, "
-        "weights=4,1,1 (overlap, centrality, closeness), library=FOLDER, max_pictures=10; stable_diffusion: steps=50, "
-        "guidance_scale=7.5, sampler=ddim|plms|dpm_solver|euler|heun|ddpm, negative=TEXT, size=512",
+        "weights=4,1,1 (overlap, centrality, closeness), library=FOLDER, max_pictures=10; diffusion: steps=20, "
+        "guidance_scale=3, sampler=ddim|plms|dpm_solver|euler|heun|ddpm, negative=TEXT, size=512",
     )
 
     sub = command(
@@ -110,6 +109,39 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--weights", metavar="PATH", help="published weights, for variants that do not ship")
     sub.add_argument("--seed", type=int, default=0, help="default: 0")
     sub.add_argument("--json", action="store_true", help="print data instead of a table")
+
+    sub = command(
+        "release",
+        _release,
+        "make the student notebook of a homework",
+        "t2i release hw01 -o handout",
+        "t2i release --all -o handout",
+    )
+    sub.add_argument("homework", nargs="?", help="hw01, or the path of a master notebook")
+    sub.add_argument("--all", action="store_true", help="all homework that there is")
+    sub.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where the notebooks go")
+
+    sub = command("check", _check, "run the self-checks of your homework and sum them up", "t2i check hw01.ipynb")
+    sub.add_argument("notebook", help="your notebook")
+    sub.add_argument("--json", action="store_true", help="print data instead of words")
+    sub.add_argument("--cell-seconds", type=float, default=60.0, help="the longest that a cell may take (default: 60)")
+
+    sub = command(
+        "grade",
+        _grade,
+        "grade a folder (or zip) of submissions",
+        "t2i grade hw01 submissions -o grades",
+        "t2i grade hw01 submissions.zip -o grades --workers 4 --format moodle",
+    )
+    sub.add_argument("homework", help="hw01, or the path of a master notebook")
+    sub.add_argument("submissions", help="a folder of notebooks or of folders, one for each student, or a zip of that")
+    sub.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where gradebook, feedback and summary go")
+    sub.add_argument("--seed", type=int, help="of the checks' inputs (default: one that nobody can know)")
+    sub.add_argument("--workers", type=int, help="submissions at the same time (default: one for each core, up to 8)")
+    sub.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler that shares the work among machines")
+    sub.add_argument("--isolation", choices=["full", "namespaces", "landlock", "limits"], help="default: the best here")
+    sub.add_argument("--format", choices=["t2i", "canvas", "moodle"], default="t2i", help="columns of gradebook.csv")
+    sub.add_argument("--json", action="store_true", help="print the rows as data, without a progress bar")
     return parser
 
 
@@ -266,6 +298,64 @@ def _judge(options):
     result = judge(lambda captions, seed: system.draw(captions, seed=seed), world, n=options.n, seed=options.seed)
     result = {"system": options.system, **result}
     print(json.dumps(result, indent=2) if options.json else format_table(result))
+
+
+def _release(options):
+    from .grading import masters
+    from .paths import write_atomically
+
+    if bool(options.homework) == options.all:
+        raise ValueError(f"Say which homework, or --all. There is: {', '.join(masters.names()) or 'none'}.")
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in masters.names() if options.all else [options.homework]:
+        master = masters.find(name)
+        notebook = json.dumps(masters.student_version(master), indent=1, ensure_ascii=False) + "\n"
+        file = folder / f"{master.name}.ipynb"
+        write_atomically(file, notebook.encode())
+        print(f"wrote {file}")
+
+
+def _check(options):
+    from .grading.selfcheck import check, summary
+
+    result = check(Path(options.notebook), options.cell_seconds)
+    print(json.dumps(result, indent=2) if options.json else summary(result))
+    return 0 if result["passed"] else 1
+
+
+def _grade(options):
+    from .grading import masters
+    from .grading.grade import grade
+
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers ({options.workers}) must be at least 1.")
+    out = Path(options.output)
+    result = grade(
+        masters.find(options.homework),
+        Path(options.submissions),
+        out,
+        seed=options.seed,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        isolation=options.isolation,
+        format=options.format,
+        progress=not options.json,
+    )
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    rows = result["rows"]
+    _print_table(
+        ["student", "points", "status", "remarks"],
+        [
+            ["".join(c if c.isprintable() else " " for c in r["student"]), f"{r['total']:g}", r["status"], r["reason"]]
+            for r in rows
+        ],
+    )
+    print(f"{len(rows)} submissions, isolation: {result['isolation']}. See {out}: gradebook.csv, summary.html, …")
+    if result["isolation"].startswith("limits"):
+        print("Warning: this machine offers only limits of time and memory; a hostile notebook could read your files.")
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:

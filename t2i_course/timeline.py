@@ -109,6 +109,15 @@ HISTORY: tuple[System, ...] = (
         "DDPM",
         "11",
         Anatomy("diffusion", "none", "U-Net", "none", "CIFAR-10, LSUN, CelebA-HQ"),
+        module="t2i_course.diffusion.latent_diffusion:DDPM",
+        variants={
+            "ddpm_cifar10": 35_746_307,
+            "ddpm_256": 113_673_219,
+            "iddpm_cifar10": 52_546_438,
+            "iddpm_64": 121_063_942,
+            "iddpm_64_classes": 273_049_350,
+            "iddpm_lsun": 113_676_678,
+        },
     ),
     System(
         2020,
@@ -151,6 +160,14 @@ HISTORY: tuple[System, ...] = (
         "Guided diffusion (ADM)",
         "12",
         Anatomy("diffusion", "class label", "U-Net", "classifier guidance", "ImageNet"),
+        module="t2i_course.diffusion.pixels:PixelDiffusion",
+        variants={
+            "adm_64": 295_904_454,
+            "adm_128": 421_529_606,
+            "adm_256": 553_838_086,
+            "adm_256_uncond": 552_814_086,
+            "adm_512": 558_997_638,
+        },
     ),
     System(
         2021,
@@ -202,7 +219,7 @@ HISTORY: tuple[System, ...] = (
         "Stable Diffusion",
         "15",
         Anatomy("diffusion in latents", "CLIP, frozen", "autoencoder and U-Net", "cross-attention", "LAION-5B"),
-        module="t2i_course.diffusion.latent_diffusion:LatentDiffusion",
+        module="t2i_course.diffusion.latent_diffusion:StableDiffusion",
         variants={
             "sd_1": 859_520_964,
             "sd_1_inpainting": 859_535_364,
@@ -331,6 +348,10 @@ RECIPES: dict[str, str] = (
         "attngan": "t2i_course.gan.attngan:recipe",
         "clip": "t2i_course.text.clip:recipe",
         "noisy_clip": "t2i_course.text.clip:recipe",
+        "ddpm": "t2i_course.diffusion.small:recipe",
+        "noisy_classifier": "t2i_course.diffusion.noisy_classifier:recipe",
+        "ldm": "t2i_course.diffusion.small:recipe",
+        "ldm_clip": "t2i_course.diffusion.small:recipe",
     }
 )
 

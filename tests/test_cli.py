@@ -21,7 +21,7 @@ def test_importing_the_course_imports_nothing_heavy():
     assert not any(repr(heavy) in loaded for heavy in ("torch", "numpy", "matplotlib", "PIL", "transformers"))
 
 
-@pytest.mark.parametrize("command", ["systems", "draw", "world", "train", "judge"])
+@pytest.mark.parametrize("command", ["systems", "draw", "world", "train", "judge", "release", "check", "grade"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -60,6 +60,19 @@ def test_draw_writes_a_picture_and_a_film(tmp_path, capsys):
         last = np.asarray(frames.convert("RGB")).astype(int)
     assert np.abs(last - np.asarray(Image.open(picture).convert("RGB"))).mean() < 8  # it ends with the picture
     assert not list(tmp_path.glob(".*"))
+
+
+def test_options_of_diffusion_can_be_set():
+    from t2i_course.cli import _settings
+    from t2i_course.diffusion.latent_diffusion import LatentDiffusion
+
+    asked = ["steps=2", "guidance_scale=0", "sampler=ddim", "negative=a white flower"]
+    assert _settings(asked, LatentDiffusion.frames) == {
+        **{"steps": 2, "guidance_scale": 0},
+        **{"sampler": "ddim", "negative": "a white flower"},
+    }
+    with pytest.raises(ValueError, match="NAME one of: every, steps"):
+        _settings(["captions=x"], LatentDiffusion.frames)
 
 
 @pytest.mark.parametrize("world", ["flowers", "birds", "scenes"])

@@ -48,16 +48,21 @@ def test_parameters_of_the_systems_of_2015_to_2018():
                 assert sum(p.numel() for p in build(configs[variant]).parameters()) == parameters, (name, variant)
 
 
-def test_parameters_of_latent_diffusion():
+def test_parameters_of_diffusion():
     """Those of the U-Net."""
+    from t2i_course.diffusion.small import SMALL
     from t2i_course.nn.unet import VARIANTS, UNet
     from t2i_course.published.latent_diffusion import VARIANTS as PUBLISHED
 
-    for name in ("latent_diffusion", "stable_diffusion"):
+    small = {"ddpm": "ddpm", "latent_diffusion": "ldm", "stable_diffusion": "ldm_clip"}
+    for name in (*small, "adm"):
         for variant, parameters in timeline.find(name).variants.items():
+            if variant == "small":
+                config = SMALL[small[name]].unet
+            else:
+                config = VARIANTS[PUBLISHED[variant].unet if variant in PUBLISHED else variant]
             with torch.device("meta"):
-                net = UNet(VARIANTS[PUBLISHED[variant].unet])
-            assert sum(p.numel() for p in net.parameters()) == parameters
+                assert sum(p.numel() for p in UNet(config).parameters()) == parameters, (name, variant)
 
 
 def test_asking_for_what_is_not_there():

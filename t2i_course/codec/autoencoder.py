@@ -12,6 +12,7 @@ halves is kept simple, so that a diffusion model can learn it, in one of two way
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ class Config:
     attend: tuple[int, ...] = ()  # levels with attention after each block
     middle_attends: bool = True
     codes: int = 0  # in the codebook; none: KL
+    groups: int = 32  # of group norms; none: no norms, as in the tiny autoencoder for Stable Diffusion (TAESD)
 
 
 VARIANTS = {
@@ -57,23 +59,28 @@ VARIANTS = {
     "vqgan_f16_1024": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=1024),
     "vqgan_f16_16384": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=16384),
 }
-NARROW = {"dim": 32, "blocks": 1, "middle_attends": False}
+NARROW = {"dim": 32, "blocks": 1, "middle_attends": False, "groups": 0}
 SMALL = {  # trained for this course on all its worlds
     "small_kl_f4": Config(4, (1, 2, 2), **NARROW),
-    "small_kl_f8": Config(8, (1, 2, 2, 4), **NARROW),
+    "small_kl_f8": Config(8, (1, 1, 2, 4), **NARROW),
     "small_vq_f4": Config(4, (1, 2, 2), codes=512, **NARROW),
-    "small_vq_f8": Config(8, (1, 2, 2, 4), codes=1024, **NARROW),
+    "small_vq_f8": Config(8, (1, 1, 2, 4), codes=1024, **NARROW),
 }
+
+
+def norm(dim: int, groups: int) -> nn.Module:
+    """A group norm, or nothing."""
+    return group_norm(dim, EPS, groups) if groups else nn.Identity()
 
 
 class ResBlock(nn.Module):
     """Two convolutions, added to the input."""
 
-    def __init__(self, dim_in: int, dim: int):
+    def __init__(self, dim_in: int, dim: int, groups: int):
         super().__init__()
-        self.norm1 = group_norm(dim_in, EPS)
+        self.norm1 = norm(dim_in, groups)
         self.conv1 = nn.Conv2d(dim_in, dim, 3, padding=1)
-        self.norm2 = group_norm(dim, EPS)
+        self.norm2 = norm(dim, groups)
         self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
         self.skip = nn.Conv2d(dim_in, dim, 1) if dim_in != dim else nn.Identity()
 
@@ -82,19 +89,19 @@ class ResBlock(nn.Module):
         return self.skip(x) + self.conv2(F.silu(self.norm2(h)))
 
 
-def row(dim_in: int, dim: int, attends: bool) -> nn.Sequential:
+def row(dim_in: int, dim: int, attends: bool, groups: int) -> nn.Sequential:
     """A residual block, and attention if it has some."""
-    return nn.Sequential(ResBlock(dim_in, dim), *([SelfAttention(dim, 1, EPS)] if attends else []))
+    return nn.Sequential(ResBlock(dim_in, dim, groups), *([SelfAttention(dim, 1, EPS, groups)] if attends else []))
 
 
-def middle(dim: int, attends: bool) -> nn.Sequential:
+def middle(dim: int, config: Config) -> nn.Sequential:
     """What both halves have where the map is smallest."""
-    return nn.Sequential(*row(dim, dim, attends), ResBlock(dim, dim))
+    return nn.Sequential(*row(dim, dim, config.middle_attends, config.groups), ResBlock(dim, dim, config.groups))
 
 
-def last(dim: int, out: int) -> nn.Sequential:
+def last(dim: int, out: int, groups: int) -> nn.Sequential:
     """To what is asked for."""
-    return nn.Sequential(group_norm(dim, EPS), nn.SiLU(), nn.Conv2d(dim, out, 3, padding=1))
+    return nn.Sequential(norm(dim, groups), nn.SiLU(), nn.Conv2d(dim, out, 3, padding=1))
 
 
 class Encoder(nn.Sequential):
@@ -105,15 +112,15 @@ class Encoder(nn.Sequential):
         dim = config.dim
         for level, width in enumerate(widths):
             for _ in range(config.blocks):
-                rows.append(row(dim, width, level in config.attend))
+                rows.append(row(dim, width, level in config.attend, config.groups))
                 dim = width
             if level < len(widths) - 1:
                 rows.append(nn.Sequential(Downsample(dim, ddpm=True)))
         super().__init__()
         self.first = nn.Conv2d(3, config.dim, 3, padding=1)
         self.rows = nn.Sequential(*rows)
-        self.middle = middle(dim, config.middle_attends)
-        self.last = last(dim, out)
+        self.middle = middle(dim, config)
+        self.last = last(dim, out, config.groups)
 
 
 class Decoder(nn.Sequential):
@@ -124,15 +131,15 @@ class Decoder(nn.Sequential):
         dim = widths[-1]
         for level in reversed(range(len(widths))):
             for _ in range(config.blocks + 1):
-                rows.append(row(dim, widths[level], level in config.attend))
+                rows.append(row(dim, widths[level], level in config.attend, config.groups))
                 dim = widths[level]
             if level:
                 rows[-1].append(Upsample(dim))
         super().__init__()
         self.first = nn.Conv2d(config.z, widths[-1], 3, padding=1)
-        self.middle = middle(widths[-1], config.middle_attends)
+        self.middle = middle(widths[-1], config)
         self.rows = nn.Sequential(*rows)
-        self.last = last(dim, 3)
+        self.last = last(dim, 3, config.groups)
 
 
 class Autoencoder(nn.Module):
@@ -152,13 +159,19 @@ class Autoencoder(nn.Module):
         if name not in SMALL:
             raise ValueError(f"There is no small autoencoder {name!r}. There are: {', '.join(SMALL)}.")
         file, model = Path(weights or DATA / "weights" / f"{name}.safetensors"), cls(SMALL[name])
-        load_weights(model, file, f"Train it: t2i train {name} --export {file}")
+        named = nn.ModuleDict({"autoencoder": model})  # as it was trained, beside a discriminator
+        load_weights(named, file, f"Train it: t2i train {name} --export {file}")
         return model.requires_grad_(False).eval()
 
     @property
     def factor(self) -> int:
         """f: how many times smaller the latent is."""
         return 2 ** (len(self.config.mults) - 1)
+
+    @property
+    def z(self) -> int:
+        """Numbers at a place of the latent."""
+        return self.config.z
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of a KL autoencoder: the mean and the log variance, which is kept in [-30, 20], of the latents of x."""
@@ -185,6 +198,26 @@ class Autoencoder(nn.Module):
         return x
 
 
+def initialise(model: Autoencoder) -> Autoencoder:
+    """Weights that neither shrink nor swell what they are given, weak branches, and a KL encoder that is sure at first.
+
+    As torch starts convolutions, the latent would be weak, and drowned in its own noise: a decoder learns nothing from
+    it for a thousand steps. And without norms, branches as strong as their input would double it in every block.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight, math.sqrt(2))
+            nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if isinstance(module, ResBlock):
+            module.conv2.weight.data.mul_(0.3)
+    if not model.quantizer:
+        of_log_variance = slice(model.z, None)
+        nn.init.zeros_(model.quant_conv.weight[of_log_variance])
+        nn.init.constant_(model.quant_conv.bias[of_log_variance], -6.0)
+    return model
+
+
 @torch.no_grad()
 def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
     """What latents are multiplied with before diffusion, so that they vary as much as the noise."""
@@ -194,7 +227,7 @@ def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
 # --- the recipe of the small ones -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, steps: int = 4000, batch_size: int = 24, crop: int = 64, gan_from: int = 2000) -> Recipe:
+def recipe(name: str, steps: int = 2400, batch_size: int = 12, crop: int = 64, gan_from: int = 1800) -> Recipe:
     """How a small autoencoder is trained: on parts of 64x64 of pictures of 128x128 from all three worlds.
 
     Whole pictures would cost four times as much and teach no more, as the network is a convolution throughout. The
@@ -209,10 +242,12 @@ def recipe(name: str, steps: int = 4000, batch_size: int = 24, crop: int = 64, g
 
     from .losses import PatchDiscriminator, compared_by, losses
 
-    perceptual = compared_by(load_trunk())
+    perceptual, rates = compared_by(load_trunk()), {"autoencoder": 1e-3, "discriminator": 4e-4}
 
     def build():
-        return nn.ModuleDict({"autoencoder": Autoencoder(SMALL[name]), "discriminator": PatchDiscriminator(24)})
+        return nn.ModuleDict(
+            {"autoencoder": initialise(Autoencoder(SMALL[name])), "discriminator": PatchDiscriminator(24)}
+        )
 
     def batches(seed, start):
         stream = worlds.mixed_batches(worlds.NAMES, "train", 128, batch_size, seed, start=start, epochs=None, n=10_000)
@@ -223,7 +258,7 @@ def recipe(name: str, steps: int = 4000, batch_size: int = 24, crop: int = 64, g
         top, left = torch.randint(0, 128 - crop + 1, (2,)).tolist()
         x = batch.pictures[:, :, top : top + crop, left : left + crop]
         parts = net if step >= gan_from else nn.ModuleDict({"autoencoder": net["autoencoder"]})
-        yield from losses(parts, x, perceptual, kl_weight=1e-4)
+        yield from losses(parts, x, perceptual, kl_weight=1e-4, perceptual_weight=0.1)
 
     def copies(net, n):
         """True pictures of each world, and what comes back."""
@@ -246,7 +281,9 @@ def recipe(name: str, steps: int = 4000, batch_size: int = 24, crop: int = 64, g
         build=build,
         batches=batches,
         losses=small_losses,
-        optimisers=lambda net: {part: torch.optim.Adam(net[part].parameters(), 4e-4, (0.5, 0.9)) for part in net},
+        optimisers=lambda net: {
+            part: torch.optim.Adam(net[part].parameters(), rates[part], (0.9, 0.95)) for part in net
+        },
         steps=steps,
         ema=0.999,
         evaluate=evaluate,

@@ -62,10 +62,14 @@ def compared_by(trunk: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     """A perceptual loss: how differently a frozen network sees two pictures. (B,) from (B, 3, H, W) twice.
 
     As LPIPS (Zhang et al. 2018), with every channel counting alike: what is seen at a place is a direction, and the
-    squared distance of two directions is averaged over the places of each of its maps.
+    squared distance of two directions is averaged over the places of each of its maps. Both pictures are moved by the
+    same few pixels, other ones each time: a network that halves pictures sees some patterns better than others, and
+    those would be painted for it.
     """
 
     def perceptual(x: Tensor, y: Tensor) -> Tensor:
+        by = torch.randint(0, 8, (2,)).tolist()
+        x, y = (pictures.roll(by, (2, 3)) for pictures in (x, y))
         maps = zip(trunk.to(x.device)(x), trunk(y), strict=True)
         return sum((F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean((1, 2)) for a, b in maps)
 
@@ -78,11 +82,13 @@ def losses(
     perceptual: Callable[[Tensor, Tensor], Tensor],
     kl_weight: float = 1e-6,
     gan_weight: float = 0.5,
+    perceptual_weight: float = 1.0,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of the autoencoder, then one of D. x (B, 3, H, W): pictures in [-1, 1].
 
     net: "autoencoder" and, if it is to be adversarial, "discriminator". perceptual: (B,) from two batches of pictures.
     kl_weight: beta, of the divergence in nats per number of the picture. gan_weight: lambda is multiplied with it.
+    perceptual_weight: of what the network sees against pixels.
     """
     model: Autoencoder = net["autoencoder"]
     if model.quantizer:
@@ -95,7 +101,7 @@ def losses(
         kl = kl_to_standard_normal(mean.float(), log_variance.float()) * mean[0].numel() / x[0].numel()
         simple, extra = kl_weight * kl, {"kl": kl}
         drawn = model.decode(mean + (log_variance / 2).exp() * torch.randn_like(mean))
-    pixels, looks = (x - drawn).abs().mean(), perceptual(x, drawn).mean()
+    pixels, looks = (x - drawn).abs().mean(), perceptual_weight * perceptual(x, drawn).mean()
     terms = {"loss": pixels + looks + simple, "pixels": pixels, "perceptual": looks, **extra}
     if "discriminator" not in net:
         yield "autoencoder", terms

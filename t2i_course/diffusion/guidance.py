@@ -40,19 +40,19 @@ def classifier_free(
 def by_gradient(
     denoise: Denoise, process: Process, log_likelihood: Callable[[Tensor, int], Tensor], guidance_scale: float
 ) -> Denoise:
-    """Any model that predicts eps, pushed up log p(y | x_t): log_likelihood(x_t, t) -> (B,), of a classifier or of CLIP
-    that know noisy pictures. With DDIM and the samplers after it this is ADM's algorithm 2; with `ddpm` it is not quite
-    its algorithm 1, which moves the mean of each step."""
-    if process.predicts != "eps":
-        raise ValueError(f"Guidance by a gradient is written for eps, and this model predicts {process.predicts}.")
+    """Any model, pushed up log p(y | x_t): log_likelihood(x_t, t) -> (B,), of a classifier or of CLIP that know noisy
+    pictures. With DDIM and the samplers after it this is ADM's algorithm 2; with `ddpm` it is not quite its algorithm
+    1, which moves the mean of each step."""
 
     def guided(x: Tensor, t: int) -> Tensor:
         with torch.enable_grad():
             x_in = x.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(log_likelihood(x_in, t).sum(), x_in)
-        prediction = denoise(x, t)
-        push = guidance_scale * process.at(t, x)[1] * gradient
-        return torch.cat([prediction[:, : x.shape[1]] - push, prediction[:, x.shape[1] :]], 1)
+        prediction, channels = denoise(x, t), x.shape[1]  # a learned variance has as many again
+        signal, sigma = process.at(t, x)
+        eps = process.split(prediction[:, :channels], x, t)[1] - guidance_scale * sigma * gradient
+        pushed = process.target((x - sigma * eps) / signal, t, eps)  # back to what the model predicts
+        return torch.cat([pushed, prediction[:, channels:]], 1)
 
     return guided
 

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from t2i_course.codec.autoencoder import Autoencoder
-from t2i_course.nn.noise import noise, noise_stream
+from t2i_course.nn.noise import noise, noise_stream, slerp
 from t2i_course.nn.unet import UNet
+from t2i_course.text.weighting import weighted
 
 from . import process as samplers
 from .guidance import classifier_free
@@ -35,9 +36,12 @@ Steps = Iterator[tuple[Tensor, Tensor]]
 class LatentDiffusion:
     """The three networks, ready to draw.
 
-    read: captions -> context (B, T, K). scale: what latents are multiplied with before diffusion. size: of the pictures
-    unless another is asked for. released: as CompVis' code, timesteps start at 1, and the last step ends at t = 0.
+    read: captions -> context (B, T, K). scale: what latents are multiplied with before diffusion. released: as CompVis'
+    code, timesteps start at 1, and the last step ends at t = 0. size (of the pictures), steps, guidance_scale and
+    sampler: what is taken unless another is asked for.
     """
+
+    small = "ldm"  # which of the small models ships (small.py)
 
     def __init__(
         self,
@@ -48,20 +52,33 @@ class LatentDiffusion:
         scale: float,
         size: int = 512,
         released: bool = False,
+        steps: int = 50,
+        guidance_scale: float = 7.5,
+        sampler: str = "ddim",
     ):
         self.read, self.unet, self.autoencoder = read, unet.eval(), autoencoder.eval()
         self.process, self.scale, self.size, self.released = process, scale, size, released
+        self.steps, self.guidance_scale, self.sampler = steps, guidance_scale, sampler
 
     @classmethod
     def load(
         cls,
-        variant: str = "sd_1",
+        variant: str = "small",
         weights: str | Path | None = None,
         vocabulary: str | Path | None = None,
         half: bool = False,
         device: str | None = None,
     ) -> LatentDiffusion:
-        """A published system, as published/latent_diffusion.py reads it; on a GPU if there is one, or on `device`."""
+        """The small model that ships with the course ("small"), or a published system (published/latent_diffusion.py).
+
+        On a GPU if there is one, or on `device`; half: in float16, for published ones.
+        """
+        if variant == "small":
+            if half:
+                raise ValueError("The small model draws in full precision alone; leave half out.")
+            from .small import load
+
+            return load(cls.small, weights, cls)
         from t2i_course.published.latent_diffusion import REMEDY, load
 
         if weights is None:
@@ -75,29 +92,36 @@ class LatentDiffusion:
         self,
         captions: Sequence[str],
         seed: int = 0,
-        steps: int = 50,
-        guidance_scale: float = 7.5,
-        sampler: str = "ddim",
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        sampler: str | None = None,
         negative: str = "",
         size: int | tuple[int, int] | None = None,
         start: Tensor | None = None,
         strength: float = 1.0,
         beside: Tensor | None = None,
+        context: Tensor | None = None,
+        z: Tensor | None = None,
     ) -> Steps:
         """The sampler's steps: (z_t, the guess of z_0) after each, both scaled.
 
         negative: the caption to be pushed away from. size: height and width, multiples of f times 2 to the number of
         the U-Net's halvings. start: latents to edit, of which the last `strength` of the way is drawn anew. beside:
-        channels that the U-Net sees beside z_t, as for inpainting.
+        channels that the U-Net sees beside z_t, as for inpainting. context, z: instead of what follows from captions
+        and seed.
         """
+        steps, sampler = self.steps if steps is None else steps, sampler or self.sampler
+        guidance_scale = self.guidance_scale if guidance_scale is None else guidance_scale
         if isinstance(captions, str):
             raise ValueError("Give a list of captions, not one string.")
         for given in (start, beside):
             if given is not None and len(given) != len(captions):
                 raise ValueError(f"{len(given)} pictures need as many captions, not {len(captions)}.")
-        context = self.read(list(captions))
+        context = self.read(list(captions)) if context is None else context
         null = self.read([negative] * len(captions))
-        z = self._noise(len(captions), seed, size).to(context.device)  # float32, whatever the networks are
+        z = self._noise(len(captions), seed, size) if z is None else z
+        z = z.to(context.device)  # float32, whatever the networks are
         ts = self._timesteps(steps, sampler)
         if start is not None:
             if not 0 < strength <= 1:
@@ -118,10 +142,11 @@ class LatentDiffusion:
         self,
         captions: Sequence[str],
         seed: int = 0,
+        *,
         every: int = 1,
-        steps: int = 50,
-        guidance_scale: float = 7.5,
-        sampler: str = "ddim",
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        sampler: str | None = None,
         negative: str = "",
         size: int | tuple[int, int] | None = None,
     ) -> Iterator[Tensor]:
@@ -129,7 +154,8 @@ class LatentDiffusion:
 
         The other options are those of `latents`.
         """
-        way = self.latents(captions, seed, steps, guidance_scale, sampler, negative, size)
+        options = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
+        way = self.latents(captions, seed, negative=negative, size=size, **options)
         for k, (z, guess) in enumerate(way, 1):
             if k % every == 0:
                 yield self.decode(guess)
@@ -163,31 +189,42 @@ class LatentDiffusion:
             raise ValueError(f"inpaint takes no {name}: the picture and the mask say it.")
         if mask.shape != (len(pictures), 1, *pictures.shape[2:]):
             raise ValueError(f"The mask is {(len(pictures), 1, *pictures.shape[2:])}, not {tuple(mask.shape)}.")
-        pictures = pictures.to(next(self.autoencoder.parameters()).device).float()
+        pictures = pictures.to(next(self.unet.parameters()).device).float()
         hole = (mask > 0.5).to(pictures)
         small = F.interpolate(hole, scale_factor=1 / self.autoencoder.factor)
         options |= {"size": tuple(pictures.shape[2:])}
-        if self.unet.config.channels > self.autoencoder.config.z:
+        if self.unet.config.channels > self.autoencoder.z:
             beside = torch.cat([small, self.encode(pictures * (1 - hole))], 1)
             return self.draw(captions, seed, beside=beside, **options)
         known = self.encode(pictures)
         eps = self._noise(len(captions), seed, options["size"]).to(known)
-        ts = self._timesteps(options.get("steps", 50), options.get("sampler", "ddim"))
+        ts = self._timesteps(options.get("steps") or self.steps, options.get("sampler") or self.sampler)
         for (z, _), t in zip(self.latents(captions, seed, **options), [*ts[1:], -1], strict=True):
             z.copy_(small * z + (1 - small) * self.process.add_noise(known, t, eps))  # the sampler goes on from it
         return torch.where(hole.bool(), self.decode(z), pictures)
+
+    def between(self, first: str, last: str, n: int, seeds: tuple[int, int] = (0, 0), **options) -> Tensor:
+        """n pictures (n, 3, H, W) on the way from one caption and seed to another. The options are those of `latents`.
+
+        The contexts are mixed along a straight line, the noise along an arc: halfway on a line it would be too weak.
+        """
+        ways = torch.linspace(0, 1, n)
+        context = torch.stack([torch.lerp(*self.read([first, last]), way.item()) for way in ways])
+        a, b = (self._noise(1, seed, options.get("size"))[0] for seed in seeds)
+        z = torch.stack([slerp(a, b, way.item()) for way in ways])
+        return self.draw([first] * n, context=context, z=z, **options)
 
     # --- between pictures and latents ---------------------------------------------------------------------------------
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures -> latents, scaled."""
-        return self.scale * self.autoencoder.encode(pictures.to(next(self.autoencoder.parameters()))).float()
+        return self.scale * self.autoencoder.encode(pictures.to(next(self.unet.parameters()))).float()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents -> pictures in [-1, 1]."""
-        latents = (latents / self.scale).to(next(self.autoencoder.parameters()))
+        latents = (latents / self.scale).to(next(self.unet.parameters()))
         return self.autoencoder.decode(latents).float().clamp(-1, 1)
 
     def _noise(self, batch: int, seed: int, size: int | tuple[int, int] | None) -> Tensor:
@@ -195,7 +232,7 @@ class LatentDiffusion:
         step = self.autoencoder.factor * 2 ** (len(self.unet.config.mults) - 1)
         if height % step or width % step:
             raise ValueError(f"size={size}: height and width must be multiples of {step}.")
-        return noise(seed, batch, self.autoencoder.config.z, *(n // self.autoencoder.factor for n in (height, width)))
+        return noise(seed, batch, self.autoencoder.z, *(n // self.autoencoder.factor for n in (height, width)))
 
     def _timesteps(self, steps: int, sampler: str) -> list[int]:
         if sampler not in SAMPLERS:
@@ -210,19 +247,52 @@ class LatentDiffusion:
         return SAMPLERS[sampler](self.process, denoise, z, ts, **options)
 
 
+class DDPM(LatentDiffusion):
+    """Diffusion in pixels: what stands for the autoencoder only folds them (codec/folded.py)."""
+
+    small = "ddpm"
+
+    @classmethod
+    def load(cls, variant: str = "small", weights: str | Path | None = None, **options):
+        """The small model that ships with the course; or a published one, which knows no captions (pixels.py)."""
+        if variant == "small":
+            return super().load(variant, weights)
+        from .pixels import PixelDiffusion
+
+        return PixelDiffusion.load(variant, weights, **options)
+
+
+class StableDiffusion(LatentDiffusion):
+    """Latent diffusion whose reader is CLIP, trained before and frozen."""
+
+    small = "ldm_clip"
+
+
 SAMPLERS: dict[str, Callable[..., Steps]] = {
     name: getattr(samplers, name) for name in ("ddim", "plms", "dpm_solver", "euler", "heun", "ddpm")
 }
 
 
-def reader(
-    net: Callable[[Tensor], Tensor], tokens_of: Callable[[Sequence[str]], Tensor], module: nn.Module | None = None
-) -> Callable[[Sequence[str]], Tensor]:
-    """Captions -> context, on the device on which the network is."""
-    module = net if module is None else module
+class Reader:
+    """Captions -> context (B, T, K), on the device on which the network is. "(red:1.5)" counts more: text/weighting.py.
 
-    def read(captions: Sequence[str]) -> Tensor:
-        with torch.no_grad():
-            return net(tokens_of(captions).to(next(module.parameters()).device))
+    net: tokens -> context. tokens_of: captions -> tokens (B, T). module: what has the weights, unless it is the net.
+    """
 
-    return read
+    def __init__(
+        self,
+        net: Callable[[Tensor], Tensor],
+        tokens_of: Callable[[Sequence[str]], Tensor],
+        module: nn.Module | None = None,
+    ):
+        self.net, self.tokens_of, self.module = net, tokens_of, net if module is None else module
+
+    def plain(self, captions: Sequence[str]) -> Tensor:
+        """The context of captions as they are; with gradients, if there are any."""
+        return self.net(self.tokens_of(captions).to(next(self.module.parameters()).device))
+
+    @torch.no_grad()
+    def __call__(self, captions: Sequence[str]) -> Tensor:
+        if any("(" in caption for caption in captions):
+            return weighted(self.plain, self.tokens_of, captions)
+        return self.plain(captions)

@@ -34,6 +34,18 @@ def min_snr_weight(process: Process, t: Tensor, gamma: float = 5.0) -> Tensor:
     return (snr.clamp(max=gamma) / by).float().to(t.device)
 
 
+def v_weight(process: Process, t: Tensor, most: float = 5.0) -> Tensor:
+    """Weights (B,) under which any prediction is trained as if it were v: SNR + 1 for x0 (Salimans and Ho 2022).
+
+    But at most `most`, lest what little noise there is at the end of the way pull harder than the picture. Unlike
+    min-SNR it does not let go of the beginning, where the caption decides.
+    """
+    kept = process.alpha_bar[t.cpu()]
+    snr = kept / (1 - kept)
+    by = {"x0": torch.ones_like(snr), "eps": snr, "v": snr + 1}[process.predicts]
+    return ((snr + 1).clamp(max=most) / by).float().to(t.device)
+
+
 def variational_bound(process: Process, prediction: Tensor, x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """L_vlb of each picture (B,), in bits per number: teaches a `learned` variance (Nichol and Dhariwal 2021).
 

@@ -36,15 +36,18 @@ def _spread(features: Tensor) -> Tensor:
     return torch.cdist(features, features).sum((1, 2)).mean() / (n * (n - 1))
 
 
-def caption_accuracies(draw: Callable, names: Sequence[str], n: int = 200, split: str = "val") -> dict[str, float]:
-    """{world: caption accuracy of the first `n` captions of a split, "world.diversity": ...}."""
+def caption_accuracies(
+    draw: Callable, names: Sequence[str], n: int = 200, split: str = "val", diverse: bool = True
+) -> dict[str, float]:
+    """{world: caption accuracy of the first `n` captions of a split, "world.diversity": ... if `diverse`}."""
     measured = {}
     for name in names:
         world = worlds.load(name)
         captions = [world.caption(split, i)[0] for i in range(n)]
         pictures = torch.cat([draw(captions[i : i + 50], i) for i in range(0, n, 50)])
         measured[name] = caption_accuracy(pictures, captions, world).accuracy
-        measured[f"{name}.diversity"] = diversity(draw, world)
+        if diverse:
+            measured[f"{name}.diversity"] = diversity(draw, world)
     return measured
 
 

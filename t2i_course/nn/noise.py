@@ -22,3 +22,12 @@ def noise_stream(seed: int, batch: int) -> Callable[..., Tensor]:
     seeds = (int(SeedSequence([seed, i]).generate_state(1)[0]) for i in range(batch))
     rows = [torch.Generator().manual_seed(s) for s in seeds]
     return lambda *shape: torch.stack([torch.randn(shape, generator=row) for row in rows])
+
+
+def slerp(a: Tensor, b: Tensor, way: float) -> Tensor:
+    """From noise a (way = 0) to noise b (way = 1) along the arc between them, on which it stays as loud as it is."""
+    cosine = torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), 0).clamp(-1, 1)
+    angle = cosine.arccos()
+    if angle.sin() < 1e-4:  # they point the same way, or opposite ways, between which there is no one arc
+        return torch.lerp(a, b, way)
+    return (((1 - way) * angle).sin() * a + (way * angle).sin() * b) / angle.sin()

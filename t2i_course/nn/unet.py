@@ -42,6 +42,7 @@ class Config:
     only_context: tuple[int, ...] = ()  # levels whose transformers look at the caption twice, and never at the picture
     scale_shift: bool = True  # t scales and shifts what group norm made equal; else it is added
     resample: str = "block"  # what halves and doubles: a residual "block", or a plain "conv" of stride 2
+    groups: int = 32  # of group norms
     ddpm: bool = False  # as Ho et al.: eps of group norms 1e-6, sines first, padding of stride 2 right and below
 
 
@@ -57,9 +58,9 @@ def timestep_embedding(t: Tensor, dim: int, ddpm: bool = False) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def group_norm(dim: int, eps: float) -> nn.GroupNorm:
-    """Mean 0 and variance 1 in each of 32 groups of channels."""
-    return nn.GroupNorm(32, dim, eps=eps)
+def group_norm(dim: int, eps: float, groups: int = 32) -> nn.GroupNorm:
+    """Mean 0 and variance 1 in each group of channels. In a group of one channel its mean, say a color, is lost."""
+    return nn.GroupNorm(groups, dim, eps=eps)
 
 
 class Downsample(nn.Conv2d):
@@ -90,10 +91,10 @@ class ResBlock(nn.Module):
         super().__init__()
         eps = 1e-6 if config.ddpm else 1e-5
         self.scale_shift, self.resize = config.scale_shift, resize
-        self.norm1 = group_norm(dim_in, eps)
+        self.norm1 = group_norm(dim_in, eps, config.groups)
         self.conv1 = nn.Conv2d(dim_in, dim, 3, padding=1)
         self.time = nn.Linear(4 * config.dim, 2 * dim if self.scale_shift else dim)
-        self.norm2 = group_norm(dim, eps)
+        self.norm2 = group_norm(dim, eps, config.groups)
         self.conv2 = zeroed(nn.Conv2d(dim, dim, 3, padding=1))
         self.skip = nn.Conv2d(dim_in, dim, 1) if dim_in != dim else nn.Identity()
 
@@ -116,9 +117,9 @@ class ResBlock(nn.Module):
 class SelfAttention(nn.Module):
     """Every place looks at all places."""
 
-    def __init__(self, dim: int, heads: int, eps: float):
+    def __init__(self, dim: int, heads: int, eps: float, groups: int = 32):
         super().__init__()
-        self.norm = group_norm(dim, eps)
+        self.norm = group_norm(dim, eps, groups)
         self.attention = CrossAttention(dim, heads=heads, bias=True)
         zeroed(self.attention.to_out)
 
@@ -163,7 +164,7 @@ class Transformer(nn.Module):
 
     def __init__(self, dim: int, config: Config, only_context: bool = False):
         super().__init__()
-        self.norm = group_norm(dim, 1e-6)
+        self.norm = group_norm(dim, 1e-6, config.groups)
         self.project_in = nn.Linear(dim, dim)
         self.blocks = nn.ModuleList([TransformerBlock(dim, config, only_context)])
         self.project_out = zeroed(nn.Linear(dim, dim))
@@ -206,9 +207,10 @@ class Encoder(nn.Module):
         super().__init__()
         c, self.config = config, config
         self.widths = [int(c.dim * mult) for mult in c.mults]
-        if wrong := [width for width in self.widths if width % 32 or (c.head_dim and width % c.head_dim)]:
+        if wrong := [width for width in self.widths if width % c.groups or (c.head_dim and width % c.head_dim)]:
             raise ValueError(
-                f"Levels of {wrong} channels: multiples of 32, for group norm, and of head_dim={c.head_dim} are needed."
+                f"Levels of {wrong} channels: multiples of {c.groups}, for group norm, and of head_dim={c.head_dim} "
+                f"are needed."
             )
         self.time = nn.Sequential(nn.Linear(c.dim, 4 * c.dim), nn.SiLU(), nn.Linear(4 * c.dim, 4 * c.dim))
         self.label = nn.Embedding(c.classes, 4 * c.dim) if c.classes else None
@@ -231,7 +233,7 @@ class Encoder(nn.Module):
             return []
         if c.context_dim:
             return [Transformer(dim, c, level in c.only_context)]
-        return [SelfAttention(dim, heads_of(dim, c), 1e-6 if c.ddpm else 1e-5)]
+        return [SelfAttention(dim, heads_of(dim, c), 1e-6 if c.ddpm else 1e-5, c.groups)]
 
     def embed(self, t: Tensor, classes: Tensor | None = None) -> Tensor:
         """Timesteps (B,), and class numbers (B,) if the network knows classes -> (B, 4 dim)."""
@@ -275,7 +277,9 @@ class UNet(Encoder):
                     row.append(ResBlock(width, width, c, "up") if c.resample == "block" else Upsample(width))
                 self.decoder.append(row)
         eps = 1e-6 if c.ddpm else 1e-5
-        self.last = nn.Sequential(group_norm(width, eps), nn.SiLU(), zeroed(nn.Conv2d(width, c.out, 3, padding=1)))
+        self.last = nn.Sequential(
+            group_norm(width, eps, c.groups), nn.SiLU(), zeroed(nn.Conv2d(width, c.out, 3, padding=1))
+        )
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None, classes: Tensor | None = None) -> Tensor:
         """x (B, channels, H, W), t (B,), context (B, T, K), classes (B,) -> (B, out, H, W).
@@ -314,7 +318,7 @@ class NoisyClassifier(Encoder):
         self.size = size
         dim, places = self.widths[-1], (size // 2 ** (len(self.widths) - 1)) ** 2
         pool = AttentionPool(dim, places, heads_of(dim, config), config.out)
-        self.last = nn.Sequential(group_norm(dim, 1e-5), nn.SiLU(), pool)
+        self.last = nn.Sequential(group_norm(dim, 1e-5, config.groups), nn.SiLU(), pool)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x (B, 3, size, size) in [-1, 1] plus noise, t (B,) -> logits (B, out)."""

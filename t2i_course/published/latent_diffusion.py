@@ -10,7 +10,7 @@ from torch import Tensor
 
 from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
-from t2i_course.diffusion.latent_diffusion import LatentDiffusion, reader
+from t2i_course.diffusion.latent_diffusion import LatentDiffusion, Reader
 from t2i_course.diffusion.process import Process, scaled_linear
 from t2i_course.nn.unet import VARIANTS as UNETS
 from t2i_course.nn.unet import UNet
@@ -114,10 +114,10 @@ def load(
         net.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), torch.float16 if half else torch.float32)
     if v.text == "bert":
         pieces = tokenizer(vocabulary)
-        read = reader(parts["text"], pieces)
+        read = Reader(parts["text"], pieces)
     else:
         text = parts["text"]
-        read = reader(lambda tokens: text.context(tokens, v.skip_last), lambda c: tokenize(c, pad=v.pad), text)
+        read = Reader(lambda tokens: text.context(tokens, v.skip_last), lambda c: tokenize(c, pad=v.pad), text)
     process = Process(scaled_linear(), v.predicts)
     return LatentDiffusion(read, parts["unet"], parts["autoencoder"], process, 0.18215, v.size, released=True)
 

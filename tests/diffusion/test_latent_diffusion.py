@@ -7,7 +7,7 @@ import torch
 
 from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.codec.autoencoder import Config as AutoencoderConfig
-from t2i_course.diffusion.latent_diffusion import SAMPLERS, LatentDiffusion
+from t2i_course.diffusion.latent_diffusion import SAMPLERS, LatentDiffusion, Reader
 from t2i_course.diffusion.process import Process, scaled_linear
 from t2i_course.nn.unet import Config, UNet
 
@@ -122,3 +122,25 @@ def test_clear_errors(system):
         system.draw(["a bird"], sampler="magic")
     with pytest.raises(ValueError, match="steps=2000: this process has from 1 to 1000"):
         system.draw(["a bird"], steps=2000)
+
+
+def test_between_two_captions_and_seeds(system):
+    """It begins and ends where drawing does; on the way the noise keeps its strength."""
+    options = {"steps": 4, "guidance_scale": 2.0}
+    way = system.between("a bird", "a red flower", 3, (3, 5), **options)
+    assert way.shape == (3, 3, 16, 16)
+    for picture, caption, seed in ((way[0], "a bird", 3), (way[2], "a red flower", 5)):
+        torch.testing.assert_close(picture, system.draw([caption], seed, **options)[0], atol=1e-4, rtol=1e-4)
+    assert min((way[1] - way[k]).abs().max() for k in (0, 2)) > 1e-2
+
+
+def test_words_count_more(system):
+    tokens_of = lambda captions: torch.tensor([([ord(c) for c in text] + [0] * 20)[:20] for text in captions])  # noqa: E731
+    net = torch.nn.Sequential(torch.nn.Embedding(128, 8))
+    reader = Reader(net, tokens_of)
+    assert not reader(["a red bird"]).requires_grad
+    assert reader.plain(["a red bird"]).requires_grad
+    torch.testing.assert_close(reader(["a (red:1.0) bird"]), reader(["a red bird"]))
+    louder, plain, null = (reader([text])[0] for text in ("a (red:2) bird", "a red bird", ""))
+    torch.testing.assert_close(louder[2:5], null[2:5] + 2 * (plain - null)[2:5])
+    assert torch.equal(louder[5:], plain[5:])

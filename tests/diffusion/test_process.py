@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from t2i_course.diffusion.losses import min_snr_weight, pixel_log_likelihood, simple_loss, variational_bound
+from t2i_course.diffusion.losses import (
+    min_snr_weight,
+    pixel_log_likelihood,
+    simple_loss,
+    v_weight,
+    variational_bound,
+)
 from t2i_course.diffusion.process import PREDICTIONS, Process, cosine, learned_log_variance, linear, scaled_linear
 
 
@@ -74,17 +80,18 @@ def test_the_way_back_is_bayes_rule():
 
 
 @pytest.mark.parametrize("predicts", PREDICTIONS)
-def test_min_snr_makes_the_three_losses_one(predicts):
-    """Errors that mean the same picture weigh the same, whatever is predicted; and none more than gamma."""
+@pytest.mark.parametrize(("weight", "more"), [(min_snr_weight, 0), (v_weight, 1)])
+def test_weights_make_the_three_losses_one(predicts, weight, more):
+    """Errors that mean the same picture weigh the same, whatever is predicted; and none more than five times."""
     process, t = Process(scaled_linear(), predicts), torch.tensor([0, 200, 600, 999])
     x0, eps = torch.randn(4, 1, 8, 8), torch.randn(4, 1, 8, 8)
     x_t, wrong = process.add_noise(x0, t, eps), x0 + 0.1 * torch.randn(4, 1, 8, 8)
     signal, sigma = process.at(t, x0)
     prediction = {"x0": wrong, "eps": (x_t - signal * wrong) / sigma}
     prediction["v"] = signal * prediction["eps"] - sigma * wrong
-    loss = min_snr_weight(process, t) * simple_loss(process, prediction[predicts], x0, t, eps)
+    loss = weight(process, t) * simple_loss(process, prediction[predicts], x0, t, eps)
     kept = process.alpha_bar[t]
-    expected = (kept / (1 - kept)).clamp(max=5).float() * (wrong - x0).square().flatten(1).mean(1)
+    expected = (kept / (1 - kept) + more).clamp(max=5).float() * (wrong - x0).square().flatten(1).mean(1)
     torch.testing.assert_close(loss, expected, rtol=2e-3, atol=1e-6)
 
 

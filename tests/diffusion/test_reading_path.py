@@ -8,7 +8,7 @@ from pathlib import Path
 import t2i_course
 from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
-from t2i_course.diffusion.latent_diffusion import LatentDiffusion, reader
+from t2i_course.diffusion.latent_diffusion import LatentDiffusion, Reader
 from t2i_course.diffusion.process import Process, scaled_linear
 from t2i_course.nn.unet import VARIANTS as UNETS
 from t2i_course.nn.unet import UNet
@@ -23,7 +23,7 @@ def narrow_stable_diffusion():
     text = TextTower(replace(CLIPS["vit_l_14"], text=Tower(64, 12, 4))).eval()
     unet = UNet(replace(UNETS["sd_1"], dim=32, context_dim=64))
     autoencoder = Autoencoder(replace(AUTOENCODERS["kl_f8"], dim=32))
-    read = reader(text.context, lambda captions: tokenize(captions, pad=49407), text)
+    read = Reader(text.context, lambda captions: tokenize(captions, pad=49407), text)
     return LatentDiffusion(read, unet, autoencoder, Process(scaled_linear()), 0.18215, size=64, released=True)
 
 

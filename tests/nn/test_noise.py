@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from t2i_course.nn.noise import noise
+from t2i_course.nn.noise import noise, slerp
 
 
 def test_rows_do_not_depend_on_the_batch():
@@ -25,3 +25,12 @@ def test_it_is_standard_normal_and_leaves_the_global_generator_alone():
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match="seed=-1"):
         noise(-1, 1, 2)
+
+
+def test_on_the_arc_noise_stays_as_loud():
+    a, b = noise(0, 2, 4, 32, 32)
+    for way, expected in ((0.0, a), (1.0, b)):
+        torch.testing.assert_close(slerp(a, b, way), expected)
+    assert slerp(a, b, 0.5).std().item() == pytest.approx(1, abs=0.03)
+    assert torch.lerp(a, b, 0.5).std() < 0.75
+    torch.testing.assert_close(slerp(a, a, 0.3), a)

@@ -1,0 +1,494 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   t2i:
+#     chapter: "11"
+#     title: DDPM
+#     year: 2020
+#     system: denoising diffusion
+#     promise: destroy a picture in one line and create one in ten, derive why any step can be reached at once, and choose a sampler by what it costs
+#     needs: two CPU cores, no network
+#     minutes: 90
+# ---
+
+# %% [markdown]
+# # 11 · DDPM: learn to save what drowns (2020)
+#
+# **After this chapter you will be able to**
+# * destroy a picture step by step, and say why any step can be reached at once,
+# * train a network to undo it, and see every path that it takes in a world of two dimensions,
+# * say what it means to predict the noise, the picture, or the velocity, and turn one into the others, and
+# * choose a sampler and a number of steps by what they cost and what they keep.
+#
+# *Walks through the lecture's "destroy and create" and its two algorithms. No GPU, no network; the README says how long
+# it runs.*
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from t2i_course import judge, show, timeline, worlds
+from t2i_course.diffusion import process as samplers
+from t2i_course.diffusion.losses import simple_loss
+from t2i_course.diffusion.process import Process, cosine, evenly, linear, scaled_linear
+from t2i_course.nn.noise import noise_stream
+from t2i_course.worlds.base import to_uint8
+
+system = timeline.load("ddpm")
+flowers, birds = worlds.load("flowers"), worlds.load("birds")
+CAPTIONS = [
+    "a flower with five red petals and a yellow centre",
+    "a purple flower at night, with silver leaves",
+    "this small bird has a yellow belly and a long black bill",
+    "a blue bird that is in the snow",
+]
+show.pictures(
+    system.draw(CAPTIONS, seed=1),
+    CAPTIONS,
+    columns=4,
+    inches=2.4,
+    alt="Two flowers and two birds, drawn by the small diffusion model of this course, each with its caption under it.",
+)
+
+# %% [markdown]
+# ## The story
+#
+# In 2015 Jascha Sohl-Dickstein, Eric Weiss, Niru Maheswaranathan and Surya Ganguli borrow an idea from physics: a drop
+# of ink in water spreads until nothing of its form is left, in steps so small that each of them could be undone. *"Deep
+# Unsupervised Learning using Nonequilibrium Thermodynamics"* trains a network to undo them. In 2019 Yang Song and Stefano
+# Ermon arrive from another side, following the gradient of the data's density through many levels of noise. Both draw;
+# neither draws as well as a GAN. In June 2020 Jonathan Ho, Ajay Jain and Pieter Abbeel see that the two are one, choose
+# a U-Net, and find that the simplest loss of all, *guess the noise*, works best. *"Denoising Diffusion Probabilistic
+# Models"* reaches an FID of 3.17 on CIFAR-10, better than most GANs, without a discriminator, without a collapse, and
+# with a loss that only goes down.
+#
+# ## Destroy
+#
+# One step keeps a little less of the picture, and adds a little noise, so that the whole stays as loud as it was:
+#
+# $$ q(x_t \mid x_{t-1}):\qquad x_t = \sqrt{1-\beta_t}\; x_{t-1} + \sqrt{\beta_t}\; \epsilon, \qquad \epsilon \sim N(0, 1) $$
+
+# %%
+torch.manual_seed(2)
+alpha_bar = linear(1000)
+beta = 1 - alpha_bar / torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
+(some,) = flowers.batches("val", 64, 1, n=1, shuffle=False)
+x, way = some.pictures, []
+for t in range(1000):
+    x = (1 - beta[t]).sqrt() * x + beta[t].sqrt() * torch.randn_like(x)
+    if t % 25 == 0:
+        way.append(x.float())
+show.film(
+    np.repeat(np.repeat(to_uint8(torch.cat([some.pictures] * 4 + way).clamp(-1, 1)), 4, 1), 4, 2),
+    alt="A flower drowns in noise within a thousand steps; after half of them nothing of it can be seen.",
+)
+
+# %% [markdown]
+# A thousand steps for one training example would be slow. But a sum of Gaussians is a Gaussian. Two steps keep
+# $\sqrt{(1-\beta_1)(1-\beta_2)}$ of the picture, and whatever variance the picture has lost, the noise has won. So with
+# $\bar\alpha_t = \prod_{s \le t} (1-\beta_s)$ any step can be reached **at once** (equation 4):
+#
+# $$ q(x_t \mid x_0):\qquad x_t = \sqrt{\bar\alpha_t}\; x_0 + \sqrt{1-\bar\alpha_t}\; \epsilon $$
+
+# %%
+show.source(Process.add_noise)
+
+# %% [markdown]
+# Do not believe it; measure it. Twenty thousand times the same pixel value goes down step by step, and
+# as often at once:
+
+# %%
+process = Process(linear(1000))
+start = torch.full((20_000, 1), 0.8)
+x, rows = start.double(), []
+for t in range(1000):
+    x = (1 - beta[t]).sqrt() * x + beta[t].sqrt() * torch.randn_like(x)
+    if t in (9, 99, 299, 999):
+        at_once = process.add_noise(start, t, torch.randn_like(start))
+        rows.append({"t": t, "mean, step by step": x.mean().item(), "at once": at_once.mean().item()})
+        rows[-1] |= {"deviation, step by step": x.std().item(), "at once ": at_once.std().item()}
+show.table(rows, digits=3)
+
+# %% [markdown]
+# How fast should a picture drown? Three schedules: Ho et al. let $\beta$ rise evenly; in latent diffusion (chapter 14)
+# its root does; Nichol and Dhariwal (2021) found that a straight line wastes its last third on pure noise, and bent
+# $\bar\alpha$ along a cosine.
+
+# %%
+schedules = {"linear": linear(), "scaled linear": scaled_linear(), "cosine": cosine()}
+show.lines(
+    range(1000),
+    {name: kept.sqrt() for name, kept in schedules.items()},
+    xlabel="timestep t",
+    ylabel="what is left of the picture",
+    inches=(8, 2.6),
+    alt="How much of a picture is left against the timestep, for three schedules; the cosine falls most evenly.",
+)
+
+# %% [markdown]
+# ## Create
+#
+# Going back is harder: which picture was it? If each step is small, the answer is again a Gaussian, and all that is
+# unknown is its mean. The mean follows from $x_t$ and the noise in it. So a network $\epsilon_\theta$ is shown a noisy
+# picture and asked for the noise. These are the two algorithms of the slide:
+#
+# > **Algorithm 1, training.** Repeat: take a picture $x_0$, any $t$, noise $\epsilon$; take a gradient step on
+# > $\big\lVert \epsilon - \epsilon_\theta(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\epsilon,\; t) \big\rVert^2$
+#
+# > **Algorithm 2, sampling.** Start with $x_T \sim N(0, 1)$. For $t = T, \dots, 1$:
+# > $x_{t-1} = \frac{1}{\sqrt{\alpha_t}} \Big( x_t - \frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\, \epsilon_\theta(x_t, t) \Big) + \sigma_t z$
+#
+# And these are the library's lines. Algorithm 1 is `simple_loss`. Algorithm 2 is written in two halves, because every
+# later sampler shares the first: *guess* the picture $x_0$ from the noise, then go *a little way* towards it, to the mean
+# of $q(x_s \mid x_t, x_0)$ (equation 7).
+
+# %%
+show.source(simple_loss, samplers.guess, samplers.ddpm)
+
+# %% [markdown]
+# ## A world of two dimensions
+#
+# In pictures one cannot see where a path leads: they have thousands of dimensions. So let a "picture" be a point, and let
+# the true ones lie on a flower. The network is a few layers; the loss is the library's own.
+
+# %%
+torch.manual_seed(0)
+
+
+def true_points(n: int) -> torch.Tensor:
+    """Points (n, 2) on a flower of five petals."""
+    angle = 2 * np.pi * torch.rand(n)
+    radius = 0.9 + 0.6 * torch.cos(5 * angle)
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], 1) + 0.02 * torch.randn(n, 2)
+
+
+class PointNet(nn.Module):
+    """Noisy points (B, 2) and their timesteps (B,) -> the noise in them (B, 2)."""
+
+    def __init__(self, dim: int = 128):
+        super().__init__()
+        self.rates = torch.exp(torch.linspace(0, 2, 8))
+        self.where, self.when = nn.Linear(2 + 32, dim), nn.Linear(16, dim)
+        self.layers, self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(3)), nn.Linear(dim, 2)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        waves = (x[:, :, None] * self.rates).flatten(1)  # fine differences are easier to see in waves
+        h = self.where(torch.cat([x, waves.sin(), waves.cos()], 1))
+        ticks = t[:, None] / 1000 * self.rates.square()
+        told = self.when(torch.cat([ticks.sin(), ticks.cos()], 1))
+        for layer in self.layers:
+            h = h + layer(F.silu(h + told))
+        return self.out(F.silu(h))
+
+
+threads = torch.get_num_threads()
+torch.set_num_threads(1)  # so small a network is fastest with one
+toy = Process(cosine(1000))
+net = PointNet()
+optimiser = torch.optim.AdamW(net.parameters(), 4e-3)
+losses = []
+for step in range(2000):
+    for group in optimiser.param_groups:
+        group["lr"] = 4e-3 * (1 - step / 2000)
+    x0, t = true_points(512), torch.randint(0, 1000, (512,))
+    eps = torch.randn_like(x0)
+    loss = simple_loss(toy, net(toy.add_noise(x0, t, eps), t), x0, t, eps).mean()
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    losses.append(loss.item())
+torch.set_num_threads(threads)
+smooth = np.convolve(losses, np.ones(50) / 50, "valid")
+show.lines(
+    range(len(smooth)),
+    {"loss": smooth},
+    xlabel="step",
+    ylabel="squared error",
+    inches=(7, 2.2),
+    alt="The loss against training steps: it falls fast, then slowly, and never rises for long.",
+)
+
+# %% [markdown]
+# **Notice** that the loss does not go to zero, and should not: from a point that lies between two petals nobody can tell
+# which of them it came from. The best answer is the mean of all that are possible.
+#
+# Now every path from noise to the flower, once with fresh noise at each step (DDPM), once without (DDIM, below):
+
+
+# %%
+@torch.no_grad()
+def denoise(x: torch.Tensor, t: int) -> torch.Tensor:
+    """The network's answer for one timestep."""
+    return net(x, torch.full((len(x),), t))
+
+
+torch.manual_seed(1)
+begin, steps = torch.randn(300, 2), evenly(toy, 100)
+paths = {
+    "DDPM": [x for x, _ in samplers.ddpm(toy, denoise, begin, steps, noise_stream(0, len(begin)), clip=None)],
+    "DDIM": [x for x, _ in samplers.ddim(toy, denoise, begin, steps)],
+}
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.7))
+axes[0].scatter(*true_points(1500).T, s=2, color="#868C98")
+axes[0].set_title("true points")
+for axis, (name, path) in zip(axes[1:], paths.items(), strict=True):
+    lines = torch.stack([begin, *path])
+    for k in range(24):
+        axis.plot(*lines[:, k].T, lw=0.7, alpha=0.8)
+    axis.scatter(*lines[-1].T, s=3, color="#2E2A3B", zorder=3)
+    axis.set_title(f"{name}: 24 paths, 300 ends")
+for axis in axes:
+    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal")
+    axis.axis("off")
+show.figure(
+    fig, "True points on a flower of five petals; the jagged paths of DDPM and the smooth ones of DDIM end on it, too."
+)
+
+# %% [markdown]
+# Where does the network pull at a given time? Move $t$ from much noise to little. At first every arrow points to the
+# middle, the mean of all flowers; only late do the petals matter. *Coarse first, fine last* is what makes diffusion
+# work, and in pictures it is the same: first the light, then the forms, then the edges.
+
+
+# %%
+def field(t: int) -> np.ndarray:
+    """What the network believes a point to come from, as arrows from the points of a grid: uint8 (H, W, 3)."""
+    line = torch.linspace(-2.4, 2.4, 17)
+    x = torch.cartesian_prod(line, line)
+    x0 = toy.split(denoise(x, t), x, t)[0]
+    fig, axis = plt.subplots(figsize=(4.4, 4.4))
+    axis.scatter(*true_points(800).T, s=1, color="#C7CAD1")
+    axis.quiver(*x.T, *(x0 - x).T, angles="xy", scale_units="xy", scale=6, color="#2A9D8F", width=0.004)
+    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", title=f"t = {t}: towards the guess of x_0")
+    axis.axis("off")
+    fig.canvas.draw()
+    picture = np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()
+    plt.close(fig)
+    return picture
+
+
+show.play(
+    field,
+    t=(5, 995, 10, 605),
+    alt="Arrows from a grid of points towards what the network believes they come from, for the timestep of the slider.",
+)
+
+# %% [markdown]
+# ## The noise, the picture, or the velocity
+#
+# $x_t$ is known, so whoever knows the noise knows the picture, and the other way round. A third choice lies between
+# them, $v = \sqrt{\bar\alpha}\,\epsilon - \sqrt{1-\bar\alpha}\,x_0$ (Salimans and Ho 2022): the direction in which $x_t$
+# moves. The library names the choice once, in `Process.predicts`:
+
+# %%
+show.source(Process.target, Process.split)
+
+# %% tags=["nbval-check-output"]
+x0, eps, t = torch.randn(5, 2), torch.randn(5, 2), torch.tensor([0, 200, 500, 800, 999])
+for predicts in samplers.PREDICTIONS:
+    as_it_is = Process(cosine(), predicts)
+    x_t = as_it_is.add_noise(x0, t, eps)
+    back = as_it_is.split(as_it_is.target(x0, t, eps), x_t, t)
+    same = [torch.allclose(found, wanted, atol=0.05) for found, wanted in zip(back, (x0, eps), strict=True)]
+    print(predicts.ljust(4), "-> x0 and eps again:", all(same))
+
+# %% [markdown]
+# As equations they are the same; for a network they are not. At the end of the way, where hardly any picture is left, a
+# small error in the noise is an enormous error in the picture, which is divided by $\sqrt{\bar\alpha_t}$. Where hardly any
+# noise is left it is the other way round. The small model of this chapter predicts the picture itself, because it looks
+# at blocks of 4 x 4 pixels: of 48 numbers of noise each must be guessed, while a clean block is mostly one color.
+#
+# ## The network
+#
+# A U-Net: down to fewer places with more channels, and up again, with a bridge at every width, so that what is fine does
+# not have to pass through what is coarse. The timestep comes in as sinusoids and scales and shifts every block. In our
+# small one each place of the coarse level also asks the words of the caption (chapter 03), which DDPM did not: it drew
+# without being asked for anything.
+
+# %%
+from t2i_course.nn.unet import VARIANTS, ResBlock, UNet
+
+show.source(ResBlock)
+
+# %%
+rows = []
+for name in ("ddpm_cifar10", "ddpm_256", "adm_256", "sd_1"):
+    with torch.device("meta"):
+        size = sum(p.numel() for p in UNet(VARIANTS[name]).parameters())
+    rows.append(
+        {"U-Net": name, "channels of its levels": str([int(VARIANTS[name].dim * m) for m in VARIANTS[name].mults])}
+    )
+    rows[-1]["parameters"] = f"{size:,}"
+small = system.unet.config
+rows.append({"U-Net": "small (this chapter)", "channels of its levels": str([int(small.dim * m) for m in small.mults])})
+rows[-1]["parameters"] = f"{sum(p.numel() for p in system.unet.parameters()):,}"
+show.table(rows)
+
+# %% [markdown]
+# ## The film
+#
+# Left what the sampler holds, right how the network believes it will end. The light is there after a few steps, then the
+# flower, and its pattern last.
+
+# %%
+caption = "a white flower with purple spots at sunset"
+pairs = list(system.latents([caption], seed=3, steps=40, sampler="ddim"))
+frames = [
+    to_uint8(torch.cat([system.decode(z / z.std().clamp(min=1)), system.decode(guess)], 3).clamp(-1, 1))[0]
+    for z, guess in pairs
+]
+show.film(
+    np.stack([np.repeat(np.repeat(f, 4, 0), 4, 1) for f in frames + frames[-1:] * 10]),
+    alt=f"Left noise becomes a picture of '{caption}' in forty steps; right the network's guess of the end at each step.",
+)
+
+# %% [markdown]
+# ## Fewer steps
+#
+# DDPM took a thousand steps for a picture. Then it was seen that the network need not be trained again to take fewer:
+#
+# | | idea | |
+# |---|---|---|
+# | DDIM | leave the fresh noise out: what remains is a path that can be cut into any number of steps | Song, Meng, Ermon 2020 |
+# | PLMS | the noise changes slowly: extrapolate it from the last four steps | Liu et al. 2022 |
+# | Euler, Heun | it is an ordinary differential equation: solve it by the book | Karras et al. 2022 |
+# | DPM-Solver++ | solve its easy half exactly, extrapolate the rest | Lu et al. 2022 |
+
+# %%
+show.source(samplers.ddim, samplers.dpm_solver)
+
+# %% [markdown]
+# How much of the caption is kept, against the number of times that the network is asked? (Heun asks twice for a step.)
+
+# %%
+asked, kept, n = (4, 8, 16), {}, 16
+captions = [world.caption("test", i)[0] for world in (flowers, birds) for i in range(n)]
+pictures = {}
+for sampler in ("ddpm", "ddim", "heun", "dpm_solver"):
+    kept[sampler] = []
+    for count in asked:
+        steps = count // 2 if sampler == "heun" else count
+        drawn = system.draw(captions, seed=0, steps=steps, sampler=sampler)
+        pictures[sampler, count] = drawn[0]
+        scores = [
+            judge.caption_accuracy(part, text, world)
+            for part, text, world in zip(drawn.split(n), (captions[:n], captions[n:]), (flowers, birds), strict=True)
+        ]
+        kept[sampler].append((scores[0] + scores[1]).accuracy)
+show.lines(
+    asked,
+    kept,
+    xlabel="times that the network is asked",
+    ylabel="facts kept",
+    inches=(7, 2.6),
+    alt="The share of facts kept against the number of questions to the network, for four samplers.",
+)
+show.pictures(
+    torch.stack([pictures[s, c] for s in kept for c in asked]),
+    [f"{s}, {c}" for s in kept for c in asked],
+    columns=6,
+    inches=1.5,
+    alt=f"The same picture, '{captions[0]}', by four samplers with 4, 8 and 16 questions to the network each.",
+)
+
+# %% [markdown]
+# **Notice** that the samplers without fresh noise arrive at the *same* picture, sooner or later: it follows from the
+# noise that they started with. That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent.
+#
+# ## Play
+
+
+# %%
+def paint(caption: str, seed: int, steps: int, sampler: str) -> np.ndarray:
+    """Four pictures of one caption: uint8 (H, W, 3)."""
+    drawn = system.draw([caption] * 4, seed, steps=steps, sampler=sampler)
+    return show.grid(to_uint8(F.interpolate(drawn, scale_factor=2.0)), columns=4)
+
+
+show.play(
+    paint,
+    caption="a small bird with a red breast and a yellow bill",
+    seed=(0, 50, 1, 0),
+    steps=(2, 40, 1, 10),
+    sampler=["dpm_solver", "ddim", "ddpm", "euler", "heun", "plms"],
+    alt="Four drawn birds; caption, seed, number of steps and sampler can be changed.",
+)
+
+# %% [markdown]
+# ## What does the judge say?
+#
+# Beside the systems before it, all of them small and trained for this course on the same flowers and birds.
+
+# %%
+from t2i_course.judge.table import judge as judge_system
+
+rows = []
+for world in (flowers, birds):
+    for name in ("gan_cls", "attngan", "ddpm"):
+        options = {"steps": 10} if name == "ddpm" else {}
+        drawn_by = timeline.load(name)
+        result = judge_system(
+            lambda captions, seed, by=drawn_by, how=options: by.draw(captions, seed, **how), world, n=30
+        )["splits"]
+        rows.append({"world": world.name, "system": timeline.find(name).title})
+        rows[-1] |= {split: result[split]["accuracy"] for split in ("test", "novel")}
+    for row in ("chance", "ceiling"):
+        rows.append({"world": world.name, "system": f"({row})"})
+        rows[-1] |= {split: result[split][row]["accuracy"] for split in ("test", "novel")}
+show.table(rows, digits=2)
+
+# %% [markdown]
+# ## Exercise: a step of DDIM
+#
+# Given $x_t$, the predicted noise, and $\bar\alpha$ at $t$ and at the next, earlier timestep $s$, take DDIM's step:
+# compute the guess of $x_0$, and add to it as much of the *same* noise as belongs to $s$. *(Ten minutes.)*
+
+
+# %%
+def ddim_step(x_t: torch.Tensor, eps: torch.Tensor, bar_t: float, bar_s: float) -> torch.Tensor:
+    """x_s (B, C, H, W)."""
+    return x_t  # your code here
+
+
+# %%
+def check(answer) -> str:
+    """What is right, or what is wrong with it."""
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    for t, s in ((999, 500), (500, 100), (100, -1)):
+        bar_t, bar_s = float(process.alpha_bar[t]), float(process.alpha_bar[s]) if s >= 0 else 1.0
+        eps = 0.5 * x.flip(3)
+        found = answer(x.clone(), eps.clone(), bar_t, bar_s)
+        right = next(samplers.ddim(process, lambda *_, eps=eps: eps, x, [t], end=s))[0]
+        if found.shape != x.shape:
+            return f"not yet: the shape is {tuple(found.shape)}, not {tuple(x.shape)}"
+        if not torch.allclose(found, right, rtol=1e-3, atol=1e-3):
+            return f"not yet: from t = {t} to s = {s} it is off by up to {(found - right).abs().max():.3f}"
+    return "right"
+
+
+print(check(ddim_step))
+
+# %% [markdown]
+# **Solution** (folded: click the dots, or the bar, to open it)
+
+
+# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+def ddim_step_solution(x_t: torch.Tensor, eps: torch.Tensor, bar_t: float, bar_s: float) -> torch.Tensor:
+    """x_s (B, C, H, W)."""
+    x0 = (x_t - (1 - bar_t) ** 0.5 * eps) / bar_t**0.5
+    return bar_s**0.5 * x0 + (1 - bar_s) ** 0.5 * eps
+
+
+print(check(ddim_step_solution))
+
+# %% [markdown]
+# ## What came next
+#
+# DDPM drew whatever it liked. Within a year it was told what to draw: by a class, by the gradient of a classifier, and by
+# a caption, with a knob that says how strictly. That knob is the next chapter.

@@ -1,0 +1,379 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   t2i:
+#     chapter: "12"
+#     title: Guidance
+#     year: 2021
+#     system: classifier, CLIP and classifier-free guidance
+#     promise: push a diffusion model towards what was asked for in three ways, draw the curve of quality against obedience, and say what too strong a push does
+#     needs: two CPU cores, no network
+#     minutes: 75
+# ---
+
+# %% [markdown]
+# # 12 · Guidance: a knob for obedience (2021)
+#
+# **After this chapter you will be able to**
+# * steer a diffusion model that was never told about classes, with the gradient of a classifier that knows noise,
+# * do the same with CLIP and a caption,
+# * do it without either, by asking the model twice, and
+# * draw the curve of quality against obedience, and explain what happens at its far end.
+#
+# *Walks through the lecture's three kinds of guidance and its curves of FID against CLIP score. No GPU, no network; the
+# README says how long it runs.*
+
+# %%
+from collections import deque
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from t2i_course import judge, show, timeline, worlds
+from t2i_course.diffusion import guidance, noisy_classifier
+from t2i_course.diffusion import process as samplers
+from t2i_course.diffusion.process import Process, cosine, evenly
+from t2i_course.judge.recogniser import load_recogniser
+from t2i_course.nn.noise import noise
+from t2i_course.worlds.base import to_uint8
+
+system = timeline.load("ddpm")
+flowers, birds = worlds.load("flowers"), worlds.load("birds")
+caption = "a pink flower with eight narrow petals at night"
+scales = (0, 1, 3, 8)
+show.pictures(
+    torch.cat([system.draw([caption] * 3, seed=4, guidance_scale=s, steps=12) for s in scales])[
+        [k * 3 + i for i in range(3) for k in range(4)]
+    ],
+    [f"s = {s}" if i == 0 else "" for i in range(3) for s in scales],
+    columns=4,
+    inches=1.7,
+    alt=f"Three seeds in rows, guidance scales 0, 1, 3 and 8 in columns, for '{caption}': from any flower to this one.",
+)
+
+# %% [markdown]
+# ## The story
+#
+# Early in 2021 diffusion models draw well, but GANs still win on ImageNet. GANs have a trick: at the cost of diversity
+# they can draw only what is typical (truncation). In May Prafulla Dhariwal and Alex Nichol find one for diffusion: let
+# a classifier pull. *"Diffusion Models Beat GANs on Image Synthesis"* says the result in its title. In December Alex
+# Nichol and his colleagues let CLIP pull, so that a *caption* can be given (GLIDE, chapter 13), and compare it with an
+# idea of Jonathan Ho and Tim Salimans that needs nobody to pull at all (*"Classifier-Free Diffusion Guidance"*). People
+# who are shown both prefer the latter, and every system since has it.
+#
+# ## Bayes with a knob
+#
+# What is likely, given $y$? Bayes' rule, logarithm, gradient; the term that does not depend on $x$ falls away:
+#
+# $$ \nabla_x \log p(x \mid y) = \nabla_x \log p(x) + \nabla_x \log p(y \mid x) $$
+#
+# The first term is what a diffusion model knows, up to a factor it *is* the noise it predicts: $\epsilon = -\sqrt{1 -
+# \bar\alpha}\; \nabla \log p(x_t)$. The second is the gradient of a classifier. The knob $s$ multiplies it:
+#
+# $$ \hat\epsilon = \epsilon_\theta(x_t) - s\, \sqrt{1-\bar\alpha_t}\; \nabla_{x_t} \log p(y \mid x_t) $$
+
+# %%
+show.source(guidance.by_gradient)
+
+# %% [markdown]
+# ### The classifier has to know noise
+#
+# It is asked about $x_t$, which is mostly noise for most of the way. The judge's recogniser of this course reads nearly
+# every clean picture right. And a noisy one? Beside it the small classifier of this chapter (half of ADM's U-Net, with
+# 17 classes: the colors of flowers, and of birds' breasts), which was trained on noisy pictures.
+
+# %%
+classifier, process = noisy_classifier.load(), Process(cosine())
+recogniser = load_recogniser(flowers)
+(batch,) = flowers.batches("val", 64, 100, n=100, shuffle=False)
+classes = torch.tensor([noisy_classifier.class_of("flowers", truth["color"]) for truth in batch.truth])
+levels, right = (0, 150, 300, 450, 600, 750, 900), {"recogniser, trained on clean pictures": [], "noisy classifier": []}
+eps = torch.randn(batch.pictures.shape, generator=torch.Generator().manual_seed(0))
+for t in levels:
+    noisy = process.add_noise(batch.pictures, t, eps)
+    read = [facts["color"] for facts in recogniser.read(noisy.clamp(-1, 1))]
+    right["recogniser, trained on clean pictures"].append(
+        np.mean([a == truth["color"] for a, truth in zip(read, batch.truth, strict=True)])
+    )
+    answers = classifier(system.autoencoder.encode(noisy), torch.full((100,), t)).argmax(1)
+    right["noisy classifier"].append((answers == classes).float().mean().item())
+show.lines(
+    levels,
+    right,
+    xlabel="timestep",
+    ylabel="colors named right",
+    inches=(6, 2.4),
+    alt="How many colors are named right against the timestep: the clean recogniser fails early, the noisy one late.",
+)
+
+# %% [markdown]
+# ### Let it pull
+#
+# The diffusion model gets *no caption* (an empty one); only the classifier knows what we want.
+
+
+# %%
+def drawn_by(denoise, n: int, seed: int, steps: int = 25) -> torch.Tensor:
+    """Pictures (n, 3, 64, 64), by DDIM."""
+    way = samplers.ddim(system.process, denoise, noise(seed, n, 48, 16, 16), evenly(system.process, steps), clip=1.0)
+    with torch.no_grad():
+        ((z, _),) = deque(way, maxlen=1)
+    return system.decode(z)
+
+
+def without_caption(x: torch.Tensor, t: int) -> torch.Tensor:
+    """The model's answer when it is not told what the picture shows."""
+    with torch.no_grad():
+        return system.unet(x, torch.full((len(x),), t), system.read([""] * len(x)))
+
+
+n, wanted, rows, pictures = 8, noisy_classifier.class_of("flowers", "red"), [], []
+likes_red = guidance.classified(classifier, torch.full((n,), wanted))
+for s in (0, 1, 3, 10):
+    drawn = drawn_by(guidance.by_gradient(without_caption, system.process, likes_red, s), n, seed=0)
+    pictures.append(drawn)
+    read = [facts["color"] for facts in recogniser.read(drawn)]
+    rows.append({"s": s, "read as red, of 8": sum(color == "red" for color in read)})
+show.pictures(
+    torch.cat(pictures),
+    [f"s = {row['s']}" if i == 0 else "" for row in rows for i in range(n)],
+    columns=8,
+    inches=1.1,
+    alt="Eight seeds in columns, four guidance scales in rows: anything at scale 0, and more red flowers at higher scales.",
+)
+show.table(rows)
+
+# %% [markdown]
+# **Notice** what it costs: a second network, its gradient at every step, and one classifier for every question that one
+# might ask. Nobody has a classifier for captions.
+#
+# ## CLIP pulls
+#
+# But there is a network that says how well *any* caption fits: CLIP (chapter 10). GLIDE trains one on noisy pictures,
+# and takes the cosine of picture and caption in the place of $\log p(y \mid x_t)$. Ours comes from chapter 10.
+
+# %%
+from t2i_course.text.clip import CLIP
+
+clip = CLIP.load("noisy")
+
+
+def fits(caption: str):
+    """How well noisy pictures fit a caption, by CLIP: for by_gradient."""
+    tokens = clip.tokens([caption])
+    return lambda x, t: clip.similarity(system.autoencoder.decode(x), tokens, torch.full((len(x),), t))[0]
+
+
+rows = []
+text = "a blue flower on a meadow"
+for s in (0, 2, 8):
+    drawn = drawn_by(guidance.by_gradient(without_caption, system.process, fits(text), s), n, seed=0)
+    rows.append(drawn)
+show.pictures(
+    torch.cat(rows),
+    [f"s = {s}" if i == 0 else "" for s in (0, 2, 8) for i in range(n)],
+    columns=8,
+    inches=1.1,
+    alt=f"Eight seeds in columns, three guidance scales in rows: CLIP pulls pictures towards '{text}'.",
+)
+
+# %% [markdown]
+# **Notice** how gradients can please CLIP without showing what was asked for: a network that judges can be fooled by its
+# own gradient (remember DAMSM, chapter 06). That it knows noise helps; it does not help enough.
+#
+# ## Nobody pulls: ask twice
+#
+# Ho and Salimans read Bayes' rule backwards. The classifier's gradient is the *difference* of two scores,
+# $\nabla \log p(y \mid x) = \nabla \log p(x \mid y) - \nabla \log p(x)$, and a model that was trained with captions, one in ten
+# of which was left out, knows both. So the same network is asked with the caption and without, and what the caption
+# *changed* is exaggerated:
+#
+# $$ \hat\epsilon = \epsilon_\theta(x_t) + s\,\big(\epsilon_\theta(x_t, y) - \epsilon_\theta(x_t)\big) $$
+#
+# $s = 0$ forgets the caption, $s = 1$ is the model as it was trained, more is guidance. Both questions go in one batch:
+
+# %%
+show.source(guidance.classifier_free)
+
+# %% [markdown]
+# What does the caption change, and when? The difference of the two answers, as a picture, along the way:
+
+# %%
+context, null = system.read([caption]), system.read([""])
+shown, titles = [], []
+for z, _ in system.latents([caption], seed=4, steps=20, sampler="ddim"):
+    shown.append(z)
+ts = evenly(system.process, 20)
+differences = []
+with torch.no_grad():
+    for k in (0, 4, 8, 12, 16):
+        z, t = (noise(4, 1, 48, 16, 16) if k == 0 else shown[k - 1]), torch.tensor([ts[k]])
+        with_caption, without = (system.process.split(system.unet(z, t, c), z, t)[0] for c in (context, null))
+        differences += [system.decode(with_caption), system.decode(without)]
+        differences.append((2 * (differences[-2] - differences[-1])).clamp(-1, 1))
+        titles += [f"t = {ts[k]}: asked for", "without caption", "difference"]
+show.pictures(
+    torch.cat([differences[i] for row in range(3) for i in range(row, 15, 3)]),
+    [titles[i] for row in range(3) for i in range(row, 15, 3)],
+    columns=5,
+    inches=1.5,
+    alt="The guess of the picture with the caption, without it, and their difference, at five timesteps.",
+)
+
+# %% [markdown]
+# **Notice** that the caption matters most at the beginning. Later it can be seen in the picture itself what it shows, and
+# the two answers agree.
+#
+# ## Quality against obedience
+#
+# The lecture's curves: how much of the caption is kept, and how far the pictures are from true ones, for each $s$. Measured
+# once, with 256 captions for each point, by the command that the title names; one point is measured again here.
+
+# %%
+import json
+
+from t2i_course.paths import DATA
+
+measured = json.loads((DATA / "benchmarks" / "guidance.json").read_text())
+curve = measured["curves"]["ddpm"]
+fig, axes = plt.subplots(1, 3, figsize=(11, 2.8))
+for axis, (x, y) in zip(
+    axes, (("guidance_scale", "accuracy"), ("guidance_scale", "fid"), ("accuracy", "fid")), strict=True
+):
+    for world in ("flowers", "birds"):
+        points = [row for row in curve if row["world"] == world]
+        axis.plot([p[x] for p in points], [p[y] for p in points], "o-", label=world, lw=1.5, ms=4)
+    axis.set(xlabel=x.replace("_", " "), ylabel={"accuracy": "facts kept", "fid": "FID (world)"}[y])
+    axis.spines[["top", "right"]].set_visible(False)
+axes[0].legend(frameon=False)
+fig.suptitle(measured["command"], fontsize=9)
+fig.tight_layout()
+show.figure(
+    fig,
+    "Facts kept and FID against the guidance scale, and FID against facts kept, for flowers and birds: as s grows, "
+    "more facts are kept, and FID falls first and then rises.",
+)
+
+# %%
+texts = [flowers.caption("test", i)[0] for i in range(40)]
+again = judge.caption_accuracy(system.draw(texts, seed=9, guidance_scale=3, steps=10), texts, flowers)
+print(f"measured here, flowers, s = 3: {again.accuracy:.0%} of {again.facts} facts")
+
+# %% [markdown]
+# ## Where guidance distorts, and why
+#
+# What is exaggerated is not only what was meant. Look at a world of one dimension: data from two classes, and what
+# guidance makes of one of them, $p(x)\,p(y \mid x)^s$, as a density:
+
+# %%
+x = torch.linspace(-5, 5, 400)
+ours, other = (torch.exp(-((x - m) ** 2) / 2) for m in (1, -1))
+joint = (ours + other) / 2
+fig, axis = plt.subplots(figsize=(8, 2.4))
+for s in (0, 1, 3, 8):
+    density = joint * (ours / (ours + other)) ** s
+    axis.plot(x, density / density.sum(), label=f"s = {s}")
+axis.legend(frameon=False)
+axis.set_yticks([])
+axis.spines[["top", "right", "left"]].set_visible(False)
+show.figure(fig, "Densities for growing guidance scales: they move away from the other class, beyond where data are.")
+
+# %% [markdown]
+# With growing $s$ the density moves *away from the other class*, to where hardly any data are. In pictures that
+# is a red that is redder than any true red, a contrast that no true picture has. Here is how much of the pictures lies at
+# the end of the scale, black or white or pure in a channel, and how unlike each other pictures of the same caption are:
+
+# %%
+rows = []
+for s in (1, 3, 6, 12):
+    drawn = system.draw([caption] * 12, seed=7, guidance_scale=s, steps=10)
+    features = recogniser.features(drawn)
+    rows.append({"s": s, "values at the end of the scale": (drawn.abs() > 0.98).float().mean().item()})
+    rows[-1] |= {"contrast": drawn.std().item(), "distance of two pictures": torch.pdist(features).mean().item()}
+show.table(rows, digits=3)
+
+# %% [markdown]
+# Remedies: limit the guess to $[-1, 1]$ (what `clip` does), or to a percentile of it (Imagen's dynamic thresholding,
+# chapter 13); guide only in the middle of the way; or train on more captions, so that less guidance is needed.
+#
+# ## Play
+
+
+# %%
+def paint(caption: str, without: str, s: float, seed: int) -> np.ndarray:
+    """Four pictures: uint8 (H, W, 3)."""
+    drawn = system.draw([caption] * 4, seed, guidance_scale=s, negative=without, steps=10)
+    return show.grid(to_uint8(F.interpolate(drawn, scale_factor=2.0)), columns=4)
+
+
+show.play(
+    paint,
+    caption="this bird is yellow with a black crown",
+    without="",
+    s=(0.0, 12.0, 0.5, 3.0),
+    seed=(0, 50, 1, 0),
+    alt="Four drawn birds; the caption, a caption to be pushed away from, the guidance scale and the seed can be changed.",
+)
+
+# %% [markdown]
+# The second field is the *negative prompt*: it stands in the place of the empty caption, so the model is pushed away from
+# it. Try "a bird in the snow".
+#
+# ## Exercise: guidance for two captions
+#
+# Liu and others (2022) let two captions pull at once: to the answer without a caption the two differences are added, each
+# with the same $s$. Write it, with **one** call of the model. *(Ten minutes.)*
+
+
+# %%
+def two_captions(model, x, t, one, two, null, s):
+    """The guided prediction (B, C, H, W); one, two and null are contexts (B, T, K), t is (B,)."""
+    return model(x, t, one)  # your code here
+
+
+# %%
+def check(answer) -> str:
+    """What is right, or what is wrong with it."""
+    calls = []
+
+    def model(x, t, context):
+        calls.append(len(x))
+        return x * context.mean((1, 2))[:, None, None, None] + t[:, None, None, None]
+
+    x, t = torch.randn(3, 2, 4, 4), torch.tensor([1, 2, 3])
+    one, two, null = (torch.full((3, 5, 2), v) for v in (2.0, 3.0, 1.0))
+    found = answer(model, x, t, one, two, null, 2.0)
+    if len(calls) != 1:
+        return f"not yet: the model was called {len(calls)} times"
+    wanted = x * (1 + 2 * (2 - 1) + 2 * (3 - 1)) + t[:, None, None, None]
+    if found.shape != wanted.shape:
+        return f"not yet: the shape is {tuple(found.shape)}, not {tuple(wanted.shape)}"
+    return "right" if torch.allclose(found, wanted, atol=1e-4) else "not yet: the sum of the differences is another one"
+
+
+print(check(two_captions))
+
+# %% [markdown]
+# **Solution** (folded: click the dots, or the bar, to open it)
+
+
+# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+def two_captions_solution(model, x, t, one, two, null, s):
+    """The guided prediction (B, C, H, W); one, two and null are contexts (B, T, K), t is (B,)."""
+    a, b, without = model(torch.cat([x] * 3), torch.cat([t] * 3), torch.cat([one, two, null])).chunk(3)
+    return without + s * (a - without) + s * (b - without)
+
+
+print(check(two_captions_solution))
+
+# %% [markdown]
+# ## What came next
+#
+# With guidance a diffusion model does what it is told. What it could not do yet is draw *large*: at 256 x 256 pixels a
+# U-Net in pixels is slow, at 1024 x 1024 hopeless. One way out is a cascade of models, each enlarging what the one before
+# has drawn (chapter 13); the other is to leave pixels altogether (chapter 14).

@@ -1,0 +1,229 @@
+"""The small diffusion models of the course: captions become pictures on a laptop, by the code of the large ones.
+
+    ddpm      in pixels, 64x64, flowers and birds   Ho, Jain and Abbeel 2020, with captions
+    ldm       in latents of 128x128, all worlds;    Rombach et al. 2022: latent diffusion
+              its reader of captions trained along
+    ldm_clip  the same, but its reader is CLIP,     Rombach and Esser 2022: Stable Diffusion
+              trained before, and frozen
+
+What is new since DDPM is in the recipe, and makes an hour of a laptop enough: the network predicts v (Salimans and
+Ho 2022), or in pixels, of which 4x4 are one place, the picture itself, as it is simpler than its noise; the schedule is
+a cosine (Nichol and Dhariwal 2021), and no timestep pulls much harder than another (`v_weight`). One caption in ten is
+left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from t2i_course import worlds
+from t2i_course.codec.autoencoder import Autoencoder, scale_of
+from t2i_course.codec.folded import Folded
+from t2i_course.nn.unet import Config as UNetConfig
+from t2i_course.nn.unet import UNet
+from t2i_course.paths import DATA, cache_folder, write_atomically
+from t2i_course.text.bert import BERT
+from t2i_course.text.bert import Config as BERTConfig
+from t2i_course.text.words import encode, vocabulary
+from t2i_course.weights import load_weights
+from t2i_course.worlds.base import to_float
+from t2i_course.worlds.cache import cached_pictures
+
+from .latent_diffusion import LatentDiffusion, Reader
+from .losses import simple_loss, v_weight
+from .process import Process, cosine
+
+if TYPE_CHECKING:
+    from t2i_course.training import Recipe
+
+PICTURES = 10_000  # of each world, to learn from
+LENGTH = 40  # words of a caption; the longest of the worlds have 37
+DIM = 192  # numbers of a word in its context
+
+
+@dataclass(frozen=True)
+class Config:
+    """What one of them is made of."""
+
+    unet: UNetConfig
+    size: int  # of the pictures
+    codec: str | None = None  # the autoencoder; none: pixels, folded
+    reader: str = "bert"  # trained along, or "clip", frozen
+    worlds: tuple[str, ...] = worlds.NAMES
+    predicts: str = "v"
+
+    @property
+    def process(self) -> Process:
+        """What drowns the pictures."""
+        return Process(cosine(), self.predicts)
+
+
+def unet(channels: int) -> UNetConfig:
+    """A U-Net of 16x16 and 8x8 places."""
+    return UNetConfig(64, (1, 2), 2, (1,), channels, channels, heads=4, context_dim=DIM, resample="conv", groups=8)
+
+
+SMALL = {
+    "ddpm": Config(unet(48), 64, worlds=("flowers", "birds"), predicts="x0"),
+    "ldm": Config(unet(8), 128, "small_kl_f8"),
+    "ldm_clip": Config(unet(8), 128, "small_kl_f8", "clip"),
+}
+
+
+def build(config: Config) -> nn.ModuleDict:
+    """What is trained: the U-Net, and the reader unless it is frozen."""
+    net = nn.ModuleDict({"unet": UNet(config.unet)})
+    if config.reader == "bert":
+        net["text"] = BERT(BERTConfig(DIM, 2, 4, None, LENGTH, len(vocabulary(*config.worlds)) + 1))
+    net.register_buffer("scale", torch.tensor(1.0))  # what latents are multiplied with
+    return net
+
+
+def word_numbers(captions: Sequence[str], names: Sequence[str]) -> Tensor:
+    """Numbers of words (B, LENGTH); the empty caption is padding alone. UnknownWord for words that no world knows."""
+    tokens = torch.zeros(len(captions), LENGTH, dtype=torch.long)
+    told = [i for i, caption in enumerate(captions) if caption.strip()]
+    if told:
+        tokens[told] = encode([captions[i] for i in told], vocabulary(*names), LENGTH)[0]
+    return tokens
+
+
+def reader_of(net: nn.ModuleDict, config: Config) -> Reader:
+    """What reads the captions: its `plain` has gradients if it is trained along."""
+    if "text" in net:
+        return Reader(net["text"], lambda captions: word_numbers(captions, config.worlds))
+    from t2i_course.text.clip import CLIP
+
+    clip = CLIP.load("small")
+    return Reader(clip.text.to(net.scale.device).context, clip.tokens, clip.text)
+
+
+def codec_of(config: Config) -> nn.Module:
+    """What is between pictures and latents."""
+    return Autoencoder.load(config.codec) if config.codec else Folded(4)
+
+
+def system(
+    net: nn.ModuleDict, config: Config, codec: nn.Module | None = None, kind: type[LatentDiffusion] = LatentDiffusion
+) -> LatentDiffusion:
+    """A network, ready to draw."""
+    codec = codec_of(config) if codec is None else codec
+    return kind(
+        reader_of(net, config),
+        net["unet"],
+        codec,
+        config.process,
+        float(net.scale),
+        config.size,
+        steps=20,
+        guidance_scale=3.0,
+        sampler="dpm_solver",
+    )
+
+
+def load(
+    name: str = "ldm", weights: str | Path | None = None, kind: type[LatentDiffusion] = LatentDiffusion
+) -> LatentDiffusion:
+    """A model that ships with the course, ready to draw."""
+    if name not in SMALL:
+        raise ValueError(f"There is no small diffusion model {name!r}. There are: {', '.join(SMALL)}.")
+    file, net = Path(weights or DATA / "weights" / f"{name}.safetensors"), build(SMALL[name])
+    load_weights(net, file, f"Train it: t2i train {name} --export {file}")
+    return system(net.requires_grad_(False).eval(), SMALL[name], kind=kind)
+
+
+# --- the recipe -------------------------------------------------------------------------------------------------------
+
+
+def recipe(name: str, steps: int = 4000, batch_size: int = 48) -> Recipe:
+    """How one of them is trained. Latents are made once, and kept in the cache."""
+    from t2i_course.judge.progress import caption_accuracies, sample_sheet
+    from t2i_course.training import Recipe
+
+    config = SMALL[name]
+    codec, process = codec_of(config), config.process
+
+    def build_scaled():
+        net = build(config)
+        if config.codec:
+            some = (cached_pictures(worlds.load(world), "train", config.size, PICTURES)[:64] for world in config.worlds)
+            net.scale.fill_(scale_of(codec, to_float(np.concatenate(list(some)))))
+        return net
+
+    def losses(net, batch):
+        x0, captions = batch
+        x0 = x0 * net.scale
+        left_out = np.random.rand(len(captions)) < 0.1
+        if net not in readers:  # a frozen one is loaded once
+            readers[net] = reader_of(net, config)
+        context = readers[net].plain([("" if out else c) for c, out in zip(captions, left_out, strict=True)])
+        t = torch.randint(0, len(process.alpha_bar), (len(x0),), device=x0.device)
+        eps = torch.randn_like(x0)
+        prediction = net["unet"](process.add_noise(x0, t, eps), t, context).float()
+        error = simple_loss(process, prediction, x0, t, eps)
+        yield "all", {"loss": (v_weight(process, t) * error).mean(), "error": error.mean()}
+
+    readers: dict[nn.Module, Reader] = {}
+
+    def draw(net):
+        return lambda captions, seed: system(net, config, codec).draw(captions, seed, steps=10)
+
+    return Recipe(
+        name=name,
+        build=build_scaled,
+        batches=lambda seed, start: batches(config, codec, batch_size, seed, start),
+        losses=losses,
+        optimisers=lambda net: {"all": torch.optim.AdamW(net.parameters(), 6e-4, weight_decay=0.01)},
+        steps=steps,
+        warmup=200,
+        ema=0.999,
+        evaluate=lambda net: caption_accuracies(draw(net), config.worlds, n=50, diverse=False),
+        sample=lambda net, step: sample_sheet(draw(net), config.worlds, each=16),
+        every=500,
+    )
+
+
+def batches(
+    config: Config, codec: nn.Module, batch_size: int, seed: int, start: int
+) -> Iterator[tuple[Tensor, list[str]]]:
+    """Endless (latents (B, Z, h, w), captions), as many of each world; step k's follow from (seed, k)."""
+    share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
+    stored = {name: _stored(world, config, codec) for name, world in known.items()}
+    for step in count(start):
+        rng, captions, rows = np.random.default_rng([seed, step]), [], []
+        for name, world in known.items():
+            chosen = rng.integers(PICTURES, size=share)
+            captions += [world.caption("train", int(i), seed=step)[0] for i in chosen]
+            rows.append(stored[name][chosen])
+        rows = np.concatenate(rows)
+        yield (torch.from_numpy(rows).float() if config.codec else codec.encode(to_float(rows))), captions
+
+
+def _stored(world, config: Config, codec: nn.Module) -> np.ndarray:
+    """The first pictures of the split train, uint8 (N, H, W, 3), or their latents, float16 (N, Z, h, w)."""
+    pictures = cached_pictures(world, "train", config.size, PICTURES)
+    if not config.codec:
+        return pictures
+    made_by = zlib.crc32(b"".join(t.numpy().tobytes() for t in codec.state_dict().values()))
+    file = cache_folder() / "latents" / f"{world.name}-{len(pictures)}-{made_by:08x}-{world.fingerprint()}.npy"
+    if not file.exists():
+        parts = [
+            codec.encode(to_float(np.array(pictures[i : i + 50]))).half().numpy()
+            for i in tqdm(range(0, len(pictures), 50), f"latents of {world.name}")
+        ]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        np.save(content, np.concatenate(parts), allow_pickle=False)
+        write_atomically(file, content.getvalue())
+    return np.load(file, mmap_mode="r", allow_pickle=False)

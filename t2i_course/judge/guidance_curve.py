@@ -1,0 +1,58 @@
+"""How much of the caption is kept, and how far pictures are from true ones, against the guidance scale.
+
+The lecture's curves of FID against CLIP score, measured exactly: `python -m t2i_course.judge.guidance_curve ddpm` draws
+for some minutes, and adds its curve to data/benchmarks/guidance.json, from which chapter 12 takes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from t2i_course.paths import DATA, write_atomically
+
+SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+FILE = DATA / "benchmarks" / "guidance.json"
+
+
+def guidance_curve(system, world, scales: Sequence[float] = SCALES, n: int = 256, steps: int = 10) -> list[dict]:
+    """One row for each scale: {"world", "guidance_scale", "accuracy", "standard_error", "fid"}, on the split test.
+
+    system: draws with `draw(captions, seed, guidance_scale=..., steps=...)`. FID compares features of the world's
+    recogniser with those of 1,000 true pictures, so n must be larger than their number (192).
+    """
+    from .table import judge
+
+    rows = []
+    for s in scales:
+        result = judge(
+            lambda captions, seed, s=s: system.draw(captions, seed, guidance_scale=s, steps=steps), world, n, ("test",)
+        )
+        measured = result["splits"]["test"]
+        rows.append({"world": world.name, "guidance_scale": s, "fid": measured[f"FID ({world.name})"]})
+        rows[-1] |= {name: measured[name] for name in ("accuracy", "standard_error")}
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one system on the worlds that it knows, and store the curve."""
+    from t2i_course import timeline, worlds
+    from t2i_course.run_files import hardware
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("system", help="ddpm, latent_diffusion or stable_diffusion")
+    parser.add_argument("--worlds", nargs="+", default=["flowers", "birds"], choices=worlds.NAMES)
+    parser.add_argument("--n", type=int, default=256, help="captions of each point (default: 256)")
+    options = parser.parse_args(arguments)
+    system = timeline.load(options.system)
+    curve = [row for name in options.worlds for row in guidance_curve(system, worlds.load(name), n=options.n)]
+    known = json.loads(FILE.read_text()) if FILE.exists() else {"curves": {}}
+    known["curves"][options.system] = curve
+    known |= {"command": "python -m t2i_course.judge.guidance_curve", "hardware": hardware()}
+    FILE.parent.mkdir(exist_ok=True)
+    write_atomically(FILE, (json.dumps(known, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
