@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         _train,
         "train a small model, or go on where its training stopped",
         "t2i train recogniser_flowers --minutes 10",
+        "t2i train ldm --minutes 6 --set batch_size=192   # on a GPU",
         "t2i train --list",
     )
     sub.add_argument("recipe", nargs="?", help="what to train; --list shows all")
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--fresh", action="store_true", help="delete what the folder holds of this run, and start over")
     sub.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto", help="default: auto")
     sub.add_argument("--seed", type=int, default=0, help="default: 0")
+    sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the recipe")
     sub.add_argument("--export", metavar="FILE.safetensors", help="write the trained weights and their record")
 
     sub = command(
@@ -218,7 +220,10 @@ def _settings(pairs: list[str], function) -> dict:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or name not in known:
-            raise ValueError(f"--set {pair}: expected NAME=VALUE with NAME one of: {', '.join(known)}.")
+            allowed = (
+                f"expected NAME=VALUE with NAME one of: {', '.join(known)}" if known else "there is nothing to set"
+            )
+            raise ValueError(f"--set {pair}: {allowed}.")
         try:
             settings[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -254,7 +259,7 @@ def _world(options):
 
 
 def _train(options):
-    from .timeline import RECIPES, recipe
+    from .timeline import RECIPES, recipe, recipe_function
 
     if options.list or not options.recipe:
         if options.json:
@@ -269,7 +274,7 @@ def _train(options):
 
     folder = Path(options.folder or Path("runs") / options.recipe)
     train(
-        recipe(options.recipe),
+        recipe(options.recipe, **_settings(options.set, recipe_function(options.recipe))),
         folder,
         steps=options.steps,
         minutes=options.minutes,

@@ -5,7 +5,7 @@ generative technique, a better text encoder, a better architecture, a better con
 a bigger model. An `Anatomy` is one choice on each of the first five; the parameter counts say the sixth.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from inspect import signature
 
@@ -356,9 +356,15 @@ RECIPES: dict[str, str] = (
 )
 
 
-def recipe(name: str):
-    """The recipe called `name`."""
+def recipe_function(name: str):
+    """What makes the recipe called `name`; its parameters after the first are its options."""
     if name not in RECIPES:
         raise ValueError(f"There is no recipe {name!r}. The recipes are: {', '.join(RECIPES)}.")
     module, function = RECIPES[name].split(":")
-    return getattr(import_module(module), function)(name)
+    return getattr(import_module(module), function)
+
+
+def recipe(name: str, **options):
+    """The recipe called `name`, with options of its own, as batch_size=192; they are kept in the record."""
+    made = recipe_function(name)(name, **options)
+    return replace(made, record=made.record | {"options": options}) if options else made

@@ -227,7 +227,7 @@ def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
 # --- the recipe of the small ones -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, steps: int = 2400, batch_size: int = 12, crop: int = 64, gan_from: int = 1800) -> Recipe:
+def recipe(name: str, *, steps: int = 2400, batch_size: int = 12, crop: int = 64, gan_from: int = 1800) -> Recipe:
     """How a small autoencoder is trained: on parts of 64x64 of pictures of 128x128 from all three worlds.
 
     Whole pictures would cost four times as much and teach no more, as the network is a convolution throughout. The

@@ -146,7 +146,7 @@ def load(
 # --- the recipe -------------------------------------------------------------------------------------------------------
 
 
-def recipe(name: str, steps: int = 4000, batch_size: int = 48) -> Recipe:
+def recipe(name: str, *, steps: int = 4000, batch_size: int = 48) -> Recipe:
     """How one of them is trained. Latents are made once, and kept in the cache."""
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe
@@ -177,7 +177,7 @@ def recipe(name: str, steps: int = 4000, batch_size: int = 48) -> Recipe:
     readers: dict[nn.Module, Reader] = {}
 
     def draw(net):
-        return lambda captions, seed: system(net, config, codec).draw(captions, seed, steps=10)
+        return lambda captions, seed: system(net, config, codec.to(net.scale.device)).draw(captions, seed, steps=10)
 
     return Recipe(
         name=name,
@@ -215,11 +215,12 @@ def _stored(world, config: Config, codec: nn.Module) -> np.ndarray:
     pictures = cached_pictures(world, "train", config.size, PICTURES)
     if not config.codec:
         return pictures
-    made_by = zlib.crc32(b"".join(t.numpy().tobytes() for t in codec.state_dict().values()))
+    made_by = zlib.crc32(b"".join(t.cpu().numpy().tobytes() for t in codec.state_dict().values()))
     file = cache_folder() / "latents" / f"{world.name}-{len(pictures)}-{made_by:08x}-{world.fingerprint()}.npy"
     if not file.exists():
+        device = next(codec.parameters()).device
         parts = [
-            codec.encode(to_float(np.array(pictures[i : i + 50]))).half().numpy()
+            codec.encode(to_float(np.array(pictures[i : i + 50])).to(device)).half().cpu().numpy()
             for i in tqdm(range(0, len(pictures), 50), f"latents of {world.name}")
         ]
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -324,7 +324,7 @@ class AttnGAN:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "attngan", steps: int = 7000, last_stage_from: int = 5500, batch_size: int = 16) -> Recipe:
+def recipe(name: str = "attngan", *, steps: int = 7000, last_stage_from: int = 5500, batch_size: int = 16) -> Recipe:
     """How the small AttnGAN is trained, on flowers and birds, with a frozen DAMSM: pictures of 32, 64 and 128.
 
     Other than the paper, the last stage joins late, as it costs more than all the others; until then the DAMSM looks at

@@ -218,7 +218,7 @@ def r_precision(sentences: Tensor, whole: Tensor, fits: Tensor, candidates: int 
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "damsm", steps: int = 3000, batch_size: int = 48) -> Recipe:
+def recipe(name: str = "damsm", *, steps: int = 3000, batch_size: int = 48) -> Recipe:
     """How the small DAMSM is trained: captions of flowers and birds find their pictures."""
     from t2i_course.training import Recipe
 

@@ -245,7 +245,7 @@ def build(config: Config) -> nn.ModuleDict:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "gan_cls", steps: int = 5000, ahead: int = 800, batch_size: int = 48) -> Recipe:
+def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48) -> Recipe:
     """How the small GAN-INT-CLS is trained, on flowers and birds at 64x64, captions read by the frozen encoder.
 
     Four things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which

@@ -275,7 +275,7 @@ class StackGAN:
 # --- the recipes of the small one -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, ahead: int = 1000) -> Recipe:
+def recipe(name: str, *, ahead: int = 1000) -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
     As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns which captions are right, each picture

@@ -382,7 +382,7 @@ def named_recipe(name: str) -> Recipe:
     return recipe(world, steps=STEPS[world.name])
 
 
-def world_cnn_recipe(name: str = "world_cnn", steps: int = 1600, batch_size: int = 128) -> Recipe:
+def world_cnn_recipe(name: str = "world_cnn", *, steps: int = 1600, batch_size: int = 128) -> Recipe:
     """How the CNN of `nn.world_cnn` learns, for the systems that need one, to see what distinguishes pictures.
 
     It names the attributes of flowers and birds, as Inception was trained to name what is on photographs. The judge's

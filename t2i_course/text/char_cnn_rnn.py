@@ -184,7 +184,7 @@ def joint_embedding_loss(pictures: Tensor, texts: Tensor, fits: Tensor) -> Tenso
     return (other_picture + other_caption)[~fits].mean()
 
 
-def recipe(name: str = "char_cnn_rnn", steps: int = 6000, batch_size: int = 96) -> Recipe:
+def recipe(name: str = "char_cnn_rnn", *, steps: int = 6000, batch_size: int = 96) -> Recipe:
     """How the small encoder is trained: its captions against pictures as the world's CNN sees them."""
     from t2i_course.training import Recipe
 

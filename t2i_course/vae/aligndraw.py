@@ -308,7 +308,7 @@ class Drawer:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "aligndraw", steps: int = 8000, batch_size: int = 64) -> Recipe:
+def recipe(name: str = "aligndraw", *, steps: int = 8000, batch_size: int = 64) -> Recipe:
     """How the small alignDRAW is trained: on flowers and birds at 32x32.
 
     RMSProp in the paper; Adam is steadier at this size.

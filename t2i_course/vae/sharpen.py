@@ -122,7 +122,7 @@ class Sharpen:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "sharpen", steps: int = 3000, batch_size: int = 32) -> Recipe:
+def recipe(name: str = "sharpen", *, steps: int = 3000, batch_size: int = 32) -> Recipe:
     """How the small sharpener is trained, on flowers and birds at 32x32."""
     from t2i_course.show.files import grid
     from t2i_course.training import Recipe, constant

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.stable_diffusion            # every part, some minutes on a CPU
     python -m tests.benchmarks.stable_diffusion unet clip  # some parts
+    python -m tests.benchmarks.stable_diffusion pipeline --steps 50 --batch 8 --compile --precisions bf16  # on a GPU
 
 Every measurement runs in a process of its own, because memory that was once taken is seldom given back; the two sides
 take turns, so that a machine that slows down slows both. Weights are random: they cost as much as trained ones. The
@@ -43,7 +44,7 @@ SD = {  # the configuration of Stable Diffusion 1.5 in diffusers
 }
 
 
-def theirs(part: str, precision: torch.dtype, steps: int):
+def theirs(part: str, precision: torch.dtype, steps: int, batch: int, compiled: bool):
     """What diffusers (or transformers) does, as a function without arguments."""
     import diffusers
     import transformers
@@ -65,17 +66,21 @@ def theirs(part: str, precision: torch.dtype, steps: int):
 
     def pipeline():
         vae, net = diffusers.AutoencoderKL(**SD["vae"]), diffusers.UNet2DConditionModel(**SD["unet"])
-        pipe = diffusers.StableDiffusionPipeline(
-            vae, None, None, net, diffusers.DDIMScheduler(beta_schedule="scaled_linear"), None, None, False
-        ).to(DEVICE, precision)
+        with torch.device("cpu"):
+            scheduler = diffusers.DDIMScheduler(beta_schedule="scaled_linear")
+        pipe = diffusers.StableDiffusionPipeline(vae, None, None, net, scheduler, None, None, False)
+        pipe.to(DEVICE, precision)
         pipe.set_progress_bar_config(disable=True)
-        given = {name: inputs(precision)[2][:1] for name in ("prompt_embeds", "negative_prompt_embeds")}
+        if compiled:
+            pipe.unet.compile()
+        context = inputs(precision)[2][:1].repeat(batch, 1, 1)
+        given = {name: context for name in ("prompt_embeds", "negative_prompt_embeds")}
         return lambda: pipe(**given, num_inference_steps=steps, output_type="pt").images
 
     return {"unet": unet, "decoder": decoder, "clip": clip, "pipeline": pipeline}[part]()
 
 
-def ours(part: str, precision: torch.dtype, steps: int):
+def ours(part: str, precision: torch.dtype, steps: int, batch: int, compiled: bool):
     """The same by this course."""
     from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
     from t2i_course.codec.autoencoder import Autoencoder
@@ -103,10 +108,14 @@ def ours(part: str, precision: torch.dtype, steps: int):
 
     def pipeline():
         net = UNet(UNETS["sd_1"]).to(DEVICE, precision)
-        codec, context = Autoencoder(AUTOENCODERS["kl_f8"]).to(DEVICE, precision), inputs(precision)[2][:1]
-        process = Process(scaled_linear())
+        if compiled:
+            net.compile()
+        codec = Autoencoder(AUTOENCODERS["kl_f8"]).to(DEVICE, precision)
+        context = inputs(precision)[2][:1].repeat(batch, 1, 1)
+        with torch.device("cpu"):
+            process = Process(scaled_linear())
         system = LatentDiffusion(lambda captions: context, net, codec, process, 0.18215, released=True)
-        return lambda: system.draw(["a cat"], steps=steps)
+        return lambda: system.draw(["a cat"] * batch, steps=steps)
 
     return {"unet": unet, "decoder": decoder, "clip": clip, "pipeline": pipeline}[part]()
 
@@ -117,10 +126,11 @@ def inputs(precision: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     return x.to(DEVICE, precision), torch.full((2,), 500, device=DEVICE), context.to(DEVICE, precision)
 
 
-def one(who: str, part: str, precision: str, steps: int, rounds: int) -> dict:
+def one(who: str, part: str, precision: str, rounds: int, **settings) -> dict:
     """Seconds of the fastest round, after one to warm up, and the peak of memory in MiB."""
-    with torch.inference_mode():
-        call, times = (ours if who == "ours" else theirs)(part, PRECISIONS[precision], steps), []
+    with torch.no_grad():
+        with torch.device(DEVICE):  # on a GPU, random weights are made there
+            call, times = (ours if who == "ours" else theirs)(part, PRECISIONS[precision], **settings), []
         for _ in range(rounds + 1):
             start = time.perf_counter()
             call()
@@ -156,31 +166,35 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument("--steps", type=int, default=20, help="of the pipeline (default: 20)")
+    parser.add_argument("--batch", type=int, default=1, help="pictures of the pipeline at once (default: 1)")
+    parser.add_argument("--compile", action="store_true", help="the pipeline's U-Net by torch.compile")
     parser.add_argument("--rounds", type=int, default=2, help="the fastest counts (default: 2)")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # in a process of its own: whose part is measured
     options = parser.parse_args()
     parts = options.parts or PARTS
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    settings = {"steps": options.steps, "batch": options.batch, "compiled": options.compile}
     if options.one:
-        print(json.dumps(one(options.one, parts[0], options.precisions[0], options.steps, options.rounds)))
+        print(json.dumps(one(options.one, parts[0], options.precisions[0], options.rounds, **settings)))
         return
     known = json.loads(FILE.read_text()) if FILE.exists() else {"rows": []}
     for precision in options.precisions:
         peak = matmul_peak(precision)
         for part in parts:
             row = {"part": part, "precision": precision, "hardware": hardware(), "torch": torch.__version__}
-            row |= {"matmul Gflop/s": round(peak), "steps": options.steps if part == "pipeline" else 1}
-            rounds = 0 if part == "pipeline" else options.rounds
+            row |= {"matmul Gflop/s": round(peak)} | (settings if part == "pipeline" else {})
+            rounds = 0 if part == "pipeline" and DEVICE == "cpu" else options.rounds
             for who in ("ours", "theirs"):
                 command = [sys.executable, "-m", "tests.benchmarks.stable_diffusion", part, "--one", who]
                 command += ["--precisions", precision, "--steps", str(options.steps), "--rounds", str(rounds)]
+                command += ["--batch", str(options.batch), *(["--compile"] if options.compile else [])]
                 row[who] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
             row["time ratio"] = row["ours"]["seconds"] / row["theirs"]["seconds"]
             row["memory ratio"] = row["ours"]["peak MiB"] / row["theirs"]["peak MiB"]
             print(json.dumps(row), flush=True)
-            same = ("part", "precision", "hardware")
-            known["rows"] = [r for r in known["rows"] if any(r[k] != row[k] for k in same)] + [row]
+            same = ("part", "precision", "hardware", *settings)
+            known["rows"] = [r for r in known["rows"] if any(r.get(k) != row.get(k) for k in same)] + [row]
     FILE.parent.mkdir(exist_ok=True)
     write_atomically(FILE, (json.dumps(known, indent=1) + "\n").encode())
 
