@@ -272,9 +272,10 @@ def _train(options):
             raise ValueError(f"--{option} must be above 0.")
     from .training import export, last_metrics, train
 
+    chosen = _settings(options.set, recipe_function(options.recipe)) if options.set else {}
     folder = Path(options.folder or Path("runs") / options.recipe)
     train(
-        recipe(options.recipe, **_settings(options.set, recipe_function(options.recipe))),
+        recipe(options.recipe, **chosen),
         folder,
         steps=options.steps,
         minutes=options.minutes,

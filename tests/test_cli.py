@@ -121,6 +121,17 @@ def test_train_lists_what_can_be_trained(capsys):
         assert timeline.recipe(name).name == name
 
 
+def test_options_of_a_recipe_are_kept_in_its_record(capsys):
+    made = timeline.recipe("ddpm", batch_size=6, steps=7)
+    assert made.steps == 7
+    assert made.record["options"] == {"batch_size": 6, "steps": 7}
+    assert "options" not in timeline.recipe("ddpm").record
+    assert main(["train", "ddpm", "--set", "batchsize=6"]) == 2
+    assert "NAME one of: steps, batch_size." in capsys.readouterr().err
+    assert main(["train", "clip", "--set", "steps=6"]) == 2
+    assert "there is nothing to set" in capsys.readouterr().err
+
+
 def test_draw_by_a_small_network_and_weights_that_are_not_there(tmp_path, capsys):
     picture, film = tmp_path / "bird.png", tmp_path / "bird.gif"
     assert main(["draw", "aligndraw", "this bird is red", "-o", str(picture), "--film", str(film)]) == 0

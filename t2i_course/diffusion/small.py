@@ -1,6 +1,6 @@
 """The small diffusion models of the course: captions become pictures on a laptop, by the code of the large ones.
 
-    ddpm      in pixels, 64x64, flowers and birds   Ho, Jain and Abbeel 2020, with captions
+    ddpm      in pixels, 32x32, flowers and birds   Ho, Jain and Abbeel 2020, with captions
     ldm       in latents of 128x128, all worlds;    Rombach et al. 2022: latent diffusion
               its reader of captions trained along
     ldm_clip  the same, but its reader is CLIP,     Rombach and Esser 2022: Stable Diffusion
@@ -8,8 +8,9 @@
 
 What is new since DDPM is in the recipe, and makes an hour of a laptop enough: the network predicts v (Salimans and
 Ho 2022), or in pixels, of which 4x4 are one place, the picture itself, as it is simpler than its noise; the schedule is
-a cosine (Nichol and Dhariwal 2021), and no timestep pulls much harder than another (`v_weight`). One caption in ten is
-left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
+a cosine (Nichol and Dhariwal 2021), and no timestep pulls much harder than another (`v_weight`); every block hears what
+the caption says as a whole, as in GLIDE (Nichol et al. 2021); and Muon (nn/muon.py) learns. One caption in ten is left
+out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tqdm.auto import tqdm
 from t2i_course import worlds
 from t2i_course.codec.autoencoder import Autoencoder, scale_of
 from t2i_course.codec.folded import Folded
+from t2i_course.nn.muon import Muon
 from t2i_course.nn.unet import Config as UNetConfig
 from t2i_course.nn.unet import UNet
 from t2i_course.paths import DATA, cache_folder, write_atomically
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from t2i_course.training import Recipe
 
 PICTURES = 10_000  # of each world, to learn from
+NOT_HIDDEN = "tokens", "positions", "unet.first", "unet.last"  # weights that AdamW trains, not Muon
 LENGTH = 40  # words of a caption; the longest of the worlds have 37
 DIM = 192  # numbers of a word in its context
 
@@ -69,15 +72,16 @@ class Config:
         return Process(cosine(), self.predicts)
 
 
-def unet(channels: int) -> UNetConfig:
-    """A U-Net of 16x16 and 8x8 places."""
-    return UNetConfig(64, (1, 2), 2, (1,), channels, channels, heads=4, context_dim=DIM, resample="conv", groups=8)
+def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
+    """A U-Net of two levels: as many places as the latent has, and a quarter of them."""
+    options = {"heads": 4, "context_dim": DIM, "pooled": True, "resample": "conv", "groups": 8}
+    return UNetConfig(dim, mults, 2, (1,), channels, channels, **options)
 
 
 SMALL = {
-    "ddpm": Config(unet(48), 64, worlds=("flowers", "birds"), predicts="x0"),
-    "ldm": Config(unet(8), 128, "small_kl_f8"),
-    "ldm_clip": Config(unet(8), 128, "small_kl_f8", "clip"),
+    "ddpm": Config(unet(48, 96, (1, 1.5)), 32, reader="clip", worlds=("flowers", "birds"), predicts="x0"),
+    "ldm": Config(unet(8, 64, (1, 2)), 128, "small_kl_f8"),
+    "ldm_clip": Config(unet(8, 64, (1, 2)), 128, "small_kl_f8", "clip"),
 }
 
 
@@ -126,9 +130,9 @@ def system(
         config.process,
         float(net.scale),
         config.size,
-        steps=20,
+        steps=30,
         guidance_scale=3.0,
-        sampler="dpm_solver",
+        sampler="ddpm",
     )
 
 
@@ -146,7 +150,7 @@ def load(
 # --- the recipe -------------------------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, steps: int = 4000, batch_size: int = 48) -> Recipe:
+def recipe(name: str, *, steps: int = 6000, batch_size: int = 24) -> Recipe:
     """How one of them is trained. Latents are made once, and kept in the cache."""
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe
@@ -177,14 +181,14 @@ def recipe(name: str, *, steps: int = 4000, batch_size: int = 48) -> Recipe:
     readers: dict[nn.Module, Reader] = {}
 
     def draw(net):
-        return lambda captions, seed: system(net, config, codec.to(net.scale.device)).draw(captions, seed, steps=10)
+        return lambda captions, seed: system(net, config, codec.to(net.scale.device)).draw(captions, seed, steps=15)
 
     return Recipe(
         name=name,
         build=build_scaled,
         batches=lambda seed, start: batches(config, codec, batch_size, seed, start),
         losses=losses,
-        optimisers=lambda net: {"all": torch.optim.AdamW(net.parameters(), 6e-4, weight_decay=0.01)},
+        optimisers=lambda net: {"all": Muon(net.named_parameters(), 0.02, 8e-4, others=NOT_HIDDEN)},
         steps=steps,
         warmup=200,
         ema=0.999,

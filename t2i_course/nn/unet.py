@@ -39,6 +39,7 @@ class Config:
     head_dim: int = 0  # numbers in each head
     classes: int = 0  # known classes, added to the embedding of t
     context_dim: int = 0  # K: attention is a transformer block, which also looks at the caption
+    pooled: bool = False  # the mean of the context is added to the embedding of t: every block hears of the caption
     only_context: tuple[int, ...] = ()  # levels whose transformers look at the caption twice, and never at the picture
     scale_shift: bool = True  # t scales and shifts what group norm made equal; else it is added
     resample: str = "block"  # what halves and doubles: a residual "block", or a plain "conv" of stride 2
@@ -214,6 +215,7 @@ class Encoder(nn.Module):
             )
         self.time = nn.Sequential(nn.Linear(c.dim, 4 * c.dim), nn.SiLU(), nn.Linear(4 * c.dim, 4 * c.dim))
         self.label = nn.Embedding(c.classes, 4 * c.dim) if c.classes else None
+        self.pool = zeroed(nn.Linear(c.context_dim, 4 * c.dim)) if c.pooled else None
         self.first = nn.Conv2d(c.channels, self.widths[0], 3, padding=1)
         self.encoder, self.skips = nn.ModuleList(), [self.widths[0]]  # the rows, and the channels of their results
         for level, width in enumerate(self.widths):
@@ -235,11 +237,13 @@ class Encoder(nn.Module):
             return [Transformer(dim, c, level in c.only_context)]
         return [SelfAttention(dim, heads_of(dim, c), 1e-6 if c.ddpm else 1e-5, c.groups)]
 
-    def embed(self, t: Tensor, classes: Tensor | None = None) -> Tensor:
-        """Timesteps (B,), and class numbers (B,) if the network knows classes -> (B, 4 dim)."""
+    def embed(self, t: Tensor, classes: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        """Timesteps (B,), class numbers (B,) if the network knows classes, and the context -> (B, 4 dim)."""
         if (classes is None) != (self.label is None):
             raise ValueError("This U-Net needs classes." if self.label else "This U-Net knows no classes.")
         t_emb = self.time(timestep_embedding(t, self.config.dim, self.config.ddpm).to(self.first.weight.dtype))
+        if self.pool is not None:
+            t_emb = t_emb + self.pool(context.mean(1))
         return t_emb if classes is None else t_emb + self.label(classes)
 
     def check(self, x: Tensor, t: Tensor, context: Tensor | None = None, size: int | None = None) -> None:
@@ -288,7 +292,7 @@ class UNet(Encoder):
         fit.
         """
         self.check(x, t, context)
-        t_emb = self.embed(t, classes)
+        t_emb = self.embed(t, classes, context)
         h, skips = self.down(x, t_emb, context)
         for row in self.decoder:
             h = row(torch.cat([h, skips.pop()], 1), t_emb, context)

@@ -68,13 +68,15 @@ def theirs(part: str, precision: torch.dtype, steps: int, batch: int, compiled: 
         vae, net = diffusers.AutoencoderKL(**SD["vae"]), diffusers.UNet2DConditionModel(**SD["unet"])
         with torch.device("cpu"):
             scheduler = diffusers.DDIMScheduler(beta_schedule="scaled_linear")
-        pipe = diffusers.StableDiffusionPipeline(vae, None, None, net, scheduler, None, None, False)
+        pipe = diffusers.StableDiffusionPipeline(
+            vae, None, None, net, scheduler, None, None, requires_safety_checker=False
+        )
         pipe.to(DEVICE, precision)
         pipe.set_progress_bar_config(disable=True)
         if compiled:
             pipe.unet.compile()
         context = inputs(precision)[2][:1].repeat(batch, 1, 1)
-        given = {name: context for name in ("prompt_embeds", "negative_prompt_embeds")}
+        given = dict.fromkeys(("prompt_embeds", "negative_prompt_embeds"), context)
         return lambda: pipe(**given, num_inference_steps=steps, output_type="pt").images
 
     return {"unet": unet, "decoder": decoder, "clip": clip, "pipeline": pipeline}[part]()

@@ -42,7 +42,7 @@ def test_batches_follow_from_seed_and_step_and_fit_their_captions(few_pictures):
     latents, captions = batches[0]
     for k, name in enumerate(("flowers", "flowers", "birds", "birds")):
         world = worlds.load(name)
-        (true,) = world.batches("train", 64, 6, n=6, shuffle=False)
+        (true,) = world.batches("train", config.size, 6, n=6, shuffle=False)
         same = (true.pictures - Folded(4).decode(latents[k : k + 1])).abs().amax((1, 2, 3)) == 0
         assert world.facts(captions[k]).items() <= true.truth[int(same.nonzero())].items()
 

@@ -127,6 +127,19 @@ def test_the_fast_path_never_stores_the_weights(shape):
     assert largest_block(lambda: fast_attention(q, k, v)) < weights / 2
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_fast_path_in_half_precision_has_the_gradients_of_the_readable_one(masked):
+    """On a CPU it takes the readable path there, as torch's own gradient is slow."""
+    torch.manual_seed(0)
+    given = [torch.randn(2, 3, 7, 8, dtype=torch.bfloat16) for _ in range(3)]
+    mask = torch.rand(7, 7) < 0.7 if masked else None
+    exact, fast = ([x.to(dtype).requires_grad_() for x in given] for dtype in (torch.float32, torch.bfloat16))
+    attention(*exact, mask)[0].square().sum().backward()
+    fast_attention(*fast, mask).float().square().sum().backward()
+    for a, b in zip(exact, fast, strict=True):
+        torch.testing.assert_close(b.grad.float(), a.grad, atol=0.1, rtol=0.1)
+
+
 def test_several_heads_are_torchs_multihead_attention():
     torch.manual_seed(0)
     ours, theirs = CrossAttention(12, 10, heads=3), nn.MultiheadAttention(12, 3, kdim=10, vdim=10, batch_first=True)

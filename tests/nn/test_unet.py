@@ -109,6 +109,23 @@ def test_the_order_of_words_does_not_matter_but_their_number_may():
     assert net(x, t, context[:, :2]).shape == x.shape
 
 
+def test_a_pooled_context_is_told_to_blocks_without_attention():
+    config = Config(8, (1, 2), 1, (), 3, 3, context_dim=4, pooled=True, groups=4)
+    torch.manual_seed(0)
+    net, plain = UNet(config), UNet(replace(config, pooled=False))
+    assert not net.pool.weight.any(), "at first it is not heard"
+    plain.load_state_dict(net.state_dict(), strict=False)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, 0, 0.2)
+    x, t, context = torch.randn(2, 3, 8, 8), torch.tensor([3, 700]), torch.randn(2, 5, 4)
+    heard = []
+    net.encoder[0][0].register_forward_hook(lambda block, given, made: heard.append(made))
+    for said in (context, context.flip(1), context + 1):
+        net(x, t, said)
+    torch.testing.assert_close(heard[1], heard[0])  # the mean over the words
+    assert not torch.allclose(heard[2], heard[0], atol=1e-2)
+
+
 def test_classes_are_told_to_every_block():
     net = awake(UNet(replace(TINY, classes=4)))
     x, t = torch.randn(2, 3, 8, 8), torch.tensor([7, 7])
