@@ -514,7 +514,7 @@ for name, attribute in (("flowers", "petal_count"), ("scenes", "count")):
 # though, the picture is mostly noise, and CLIP has never seen such a thing. How long does it recognise a flower?
 
 # %%
-steps, eps = (0, 150, 300, 450, 600, 750, 900), torch.randn(300, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+steps, eps = (0, 150, 300, 450, 600, 750, 900), torch.randn(300, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 told = []
 for t in steps:
     x_t = prepared(noised(shelf["flowers"].pictures, torch.full((300,), t), eps), 64)
@@ -538,7 +538,7 @@ show.pictures(
 # Where you still see the color, it is blind. So GLIDE (Nichol and others, 2021) trains a **noisy CLIP**: pictures are
 # noised as the diffusion model does it, and the extra token of the picture is replaced by a learned vector for the
 # timestep $t$, so that the network knows what to expect. `t2i train noisy_clip` makes one from the small CLIP in some
-# minutes; it keeps the text tower. Chapter 12 uses such models to guide.
+# minutes; it keeps the text tower. Chapter 12 guides with it.
 #
 # ## The real ones
 #

@@ -16,6 +16,7 @@ class Folded(nn.Module):
     def __init__(self, factor: int = 2):
         super().__init__()
         self.factor, self.z = factor, 3 * factor**2
+        self.limit = 1.0  # all numbers of a picture are in [-1, 1]; those of a latent may be anything
 
     def encode(self, x: Tensor) -> Tensor:
         """Fold. Raises ValueError unless H and W are multiples of f."""

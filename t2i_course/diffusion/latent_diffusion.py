@@ -243,7 +243,8 @@ class LatentDiffusion:
 
     def _sample(self, sampler: str, denoise: Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
         end = 0 if self.released else -1
-        options = {"ddpm": {"draw": draw, "clip": None}, "ddim": {"end": end}, "plms": {"end": end}}.get(sampler, {})
+        clip = getattr(self.autoencoder, "limit", None)
+        options = {"ddpm": {"draw": draw, "clip": clip}, "ddim": {"end": end}, "plms": {"end": end}}.get(sampler, {})
         return SAMPLERS[sampler](self.process, denoise, z, ts, **options)
 
 

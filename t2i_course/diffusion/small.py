@@ -131,7 +131,7 @@ def system(
         float(net.scale),
         config.size,
         steps=30,
-        guidance_scale=3.0,
+        guidance_scale=5.0,
         sampler="ddpm",
     )
 

@@ -10,6 +10,8 @@ from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.codec.folded import Folded
 from t2i_course.diffusion import small
 from t2i_course.diffusion.small import SMALL
+from t2i_course.judge.caption_accuracy import caption_accuracy
+from t2i_course.paths import DATA
 from t2i_course.worlds.language import UnknownWord
 
 
@@ -71,6 +73,18 @@ def test_a_step_of_training(few_pictures, name):
         assert latents.std().item() == pytest.approx(1, abs=0.2)
 
 
+def test_a_guess_of_pixels_stays_among_colors():
+    torch.manual_seed(0)
+    config = SMALL["ddpm"]
+    net = small.build(config)
+    torch.nn.init.normal_(net["unet"].last[-1].weight, 0, 1.0)  # it says far too much
+    system = small.system(net, config)
+    guesses = [guess for _, guess in system.latents(["a red flower"], steps=3)]
+    assert len(guesses) == 3
+    assert max(guess.abs().max() for guess in guesses) <= 1
+    assert next(system.latents(["a red flower"], steps=3, sampler="ddim"))[1].abs().max() > 1  # none of DDIM's business
+
+
 def test_the_empty_caption_and_words_that_nobody_knows():
     numbers = small.word_numbers(["a red flower", " ", "a bird"], ("flowers", "birds"))
     assert numbers.shape == (3, small.LENGTH)
@@ -82,6 +96,23 @@ def test_the_empty_caption_and_words_that_nobody_knows():
         world = worlds.load(name)
         whole = small.word_numbers([world.caption("train", i)[0] for i in range(300)], worlds.NAMES)
         assert not whole[:, -1].any()
+
+
+@pytest.mark.skipif(not (DATA / "weights" / "ddpm.json").exists(), reason="the small DDPM has yet to be trained")
+def test_the_shipped_ddpm_draws_its_captions_alone_as_in_a_batch_and_better_than_chance():
+    system = timeline.load("ddpm")
+    captions = ["this bird has a red breast", "a purple flower at night"]
+    both = system.draw(captions, seed=3, steps=4)
+    assert both.shape == (2, 3, 32, 32)
+    torch.testing.assert_close(system.draw(captions[:1], seed=3, steps=4), both[:1], atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(system.draw(captions, seed=4, steps=4), both, atol=0.1)
+    for name in ("flowers", "birds"):  # chance: the same pictures, dealt to other captions
+        world = worlds.load(name)
+        captions = [world.caption("test", i)[0] for i in range(40)]
+        drawn = system.draw(captions, seed=0, steps=10)
+        dealt = captions[1:] + captions[:1]
+        right, chance = (caption_accuracy(drawn, text, world).accuracy for text in (captions, dealt))
+        assert right > chance + 0.08
 
 
 def test_asking_for_what_is_not_there(tmp_path):

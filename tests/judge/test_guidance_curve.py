@@ -37,4 +37,4 @@ def test_each_scale_is_measured_on_the_same_captions(monkeypatch, tmp_path):
     guidance_curve.main(["ddpm", "--worlds", "flowers", "--n", "9"])
     guidance_curve.main(["other", "--worlds", "birds"])
     curves = json.loads((tmp_path / "guidance.json").read_text())["curves"]
-    assert curves == {"ddpm": [{"world": "flowers", "n": 9}], "other": [{"world": "birds", "n": 256}]}
+    assert curves == {"ddpm": [{"world": "flowers", "n": 9}], "other": [{"world": "birds", "n": 200}]}

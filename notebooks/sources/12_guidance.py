@@ -44,6 +44,7 @@ from t2i_course.worlds.base import to_uint8
 
 system = timeline.load("ddpm")
 flowers, birds = worlds.load("flowers"), worlds.load("birds")
+SHAPE = 48, 8, 8  # of a picture of 32 x 32 pixels, each 4 x 4 of which are one place
 caption = "a pink flower with eight narrow petals at night"
 scales = (0, 1, 3, 8)
 show.pictures(
@@ -90,7 +91,7 @@ show.source(guidance.by_gradient)
 # %%
 classifier, process = noisy_classifier.load(), Process(cosine())
 recogniser = load_recogniser(flowers)
-(batch,) = flowers.batches("val", 64, 100, n=100, shuffle=False)
+(batch,) = flowers.batches("val", system.size, 100, n=100, shuffle=False)
 classes = torch.tensor([noisy_classifier.class_of("flowers", truth["color"]) for truth in batch.truth])
 levels, right = (0, 150, 300, 450, 600, 750, 900), {"recogniser, trained on clean pictures": [], "noisy classifier": []}
 eps = torch.randn(batch.pictures.shape, generator=torch.Generator().manual_seed(0))
@@ -119,8 +120,8 @@ show.lines(
 
 # %%
 def drawn_by(denoise, n: int, seed: int, steps: int = 25) -> torch.Tensor:
-    """Pictures (n, 3, 64, 64), by DDIM."""
-    way = samplers.ddim(system.process, denoise, noise(seed, n, 48, 16, 16), evenly(system.process, steps), clip=1.0)
+    """Pictures (n, 3, 32, 32), by DDIM."""
+    way = samplers.ddim(system.process, denoise, noise(seed, n, *SHAPE), evenly(system.process, steps), clip=1.0)
     with torch.no_grad():
         ((z, _),) = deque(way, maxlen=1)
     return system.decode(z)
@@ -158,7 +159,7 @@ show.table(rows)
 # and takes the cosine of picture and caption in the place of $\log p(y \mid x_t)$. Ours comes from chapter 10.
 
 # %%
-from t2i_course.text.clip import CLIP
+from t2i_course.text.clip import CLIP, prepared
 
 clip = CLIP.load("noisy")
 
@@ -166,7 +167,12 @@ clip = CLIP.load("noisy")
 def fits(caption: str):
     """How well noisy pictures fit a caption, by CLIP: for by_gradient."""
     tokens = clip.tokens([caption])
-    return lambda x, t: clip.similarity(system.autoencoder.decode(x), tokens, torch.full((len(x),), t))[0]
+
+    def log_likelihood(x: torch.Tensor, t: int) -> torch.Tensor:
+        pictures = prepared(system.autoencoder.decode(x), 64)  # the size that CLIP reads
+        return clip.similarity(pictures, tokens, torch.full((len(x),), t))[0]
+
+    return log_likelihood
 
 
 rows = []
@@ -212,7 +218,7 @@ ts = evenly(system.process, 20)
 differences = []
 with torch.no_grad():
     for k in (0, 4, 8, 12, 16):
-        z, t = (noise(4, 1, 48, 16, 16) if k == 0 else shown[k - 1]), torch.tensor([ts[k]])
+        z, t = (noise(4, 1, *SHAPE) if k == 0 else shown[k - 1]), torch.tensor([ts[k]])
         with_caption, without = (system.process.split(system.unet(z, t, c), z, t)[0] for c in (context, null))
         differences += [system.decode(with_caption), system.decode(without)]
         differences.append((2 * (differences[-2] - differences[-1])).clamp(-1, 1))
@@ -232,7 +238,7 @@ show.pictures(
 # ## Quality against obedience
 #
 # The lecture's curves: how much of the caption is kept, and how far the pictures are from true ones, for each $s$. Measured
-# once, with 256 captions for each point, by the command that the title names; one point is measured again here.
+# once, with 200 captions for each point, by the command that the title names; one point is measured again here.
 
 # %%
 import json
@@ -248,7 +254,8 @@ for axis, (x, y) in zip(
     for world in ("flowers", "birds"):
         points = [row for row in curve if row["world"] == world]
         axis.plot([p[x] for p in points], [p[y] for p in points], "o-", label=world, lw=1.5, ms=4)
-    axis.set(xlabel=x.replace("_", " "), ylabel={"accuracy": "facts kept", "fid": "FID (world)"}[y])
+    named = {"accuracy": "facts kept", "fid": "FID (world)", "guidance_scale": "guidance scale"}
+    axis.set(xlabel=named[x], ylabel=named[y], yscale="log" if y == "fid" else "linear")
     axis.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False)
 fig.suptitle(measured["command"], fontsize=9)
@@ -308,7 +315,7 @@ show.table(rows, digits=3)
 def paint(caption: str, without: str, s: float, seed: int) -> np.ndarray:
     """Four pictures: uint8 (H, W, 3)."""
     drawn = system.draw([caption] * 4, seed, guidance_scale=s, negative=without, steps=10)
-    return show.grid(to_uint8(F.interpolate(drawn, scale_factor=2.0)), columns=4)
+    return show.grid(to_uint8(F.interpolate(drawn, scale_factor=4.0)), columns=4)
 
 
 show.play(

@@ -151,9 +151,9 @@ def each_picture_at_its_own_timestep(rng, value):
 
 # %% payoff="add_noise"
 system, flowers = timeline.load("ddpm"), worlds.load("flowers")
-(some,) = flowers.batches("val", 64, 1, n=1, shuffle=False)
+(some,) = flowers.batches("val", system.size, 1, n=1, shuffle=False)
 x0, t = system.autoencoder.encode(some.pictures).expand(4, -1, -1, -1), torch.tensor([200, 500, 700, 900])
-x_t = add_noise(x0, t, noise(0, 4, 48, 16, 16), ALPHA_BAR)
+x_t = add_noise(x0, t, noise(0, 4, 48, 8, 8), ALPHA_BAR)
 with torch.no_grad():
     saved = system.unet(x_t, t, system.read(some.captions * 4))
 show.pictures(
@@ -244,11 +244,11 @@ def what_a_model_learns_from_it(rng, value):
 # %% payoff="training_loss"
 system, pictures, captions = timeline.load("ddpm"), [], []
 for name in ("flowers", "birds"):
-    (some,) = worlds.load(name).batches("val", 64, 2, n=2, shuffle=False)
+    (some,) = worlds.load(name).batches("val", system.size, 2, n=2, shuffle=False)
     pictures, captions = [*pictures, *some.pictures], [*captions, *some.captions]
 latents, context = system.autoencoder.encode(torch.stack(pictures)), system.read(captions)
 t = torch.arange(450, 850, 25)
-eps = noise(1, len(t), 48, 16, 16)
+eps = noise(1, len(t), 48, 8, 8)
 bar = ALPHA_BAR[t, None, None, None]
 
 
@@ -267,7 +267,7 @@ def loss_with(caption: int, picture: int) -> float:
 table = torch.tensor([[loss_with(c, p) for c in range(4)] for p in range(4)])  # (pictures, captions)
 show.pictures(
     torch.stack(pictures),
-    [f"read as: {captions[int(row.argmin())]} (loss {row.min():.4f}, the others {row.max():.4f})" for row in table],
+    [f"read as: {captions[int(row.argmin())]} (loss {row.min():.4f}, the worst {row.max():.4f})" for row in table],
     inches=2.6,
     alt="Two flowers and two birds, each with the caption of the four with which the model's loss is the smallest.",
 )
@@ -342,9 +342,9 @@ def the_fresh_noise_of_a_step(rng, value):
 system = timeline.load("ddpm")
 context, fresh = system.read(CAPTIONS), noise_stream(8, 4)
 way = sample(
-    lambda x, x0, bar_t, bar_s: ddpm_step(x, x0, bar_t, bar_s, fresh(48, 16, 16)),
+    lambda x, x0, bar_t, bar_s: ddpm_step(x, x0, bar_t, bar_s, fresh(48, 8, 8)),
     lambda x, t: system.unet(x, t, context),
-    noise(7, 4, 48, 16, 16),
+    noise(7, 4, 48, 8, 8),
     evenly(12),
 )
 show.pictures(
@@ -411,7 +411,7 @@ def the_steps_of_a_whole_way(rng, value):
 # **Pay-off**: the model draws two captions from the same noise in 4, 8 and 16 of your steps.
 
 # %% payoff="ddim_step"
-system, drawn, begin = timeline.load("ddpm"), [], noise(7, 2, 48, 16, 16)
+system, drawn, begin = timeline.load("ddpm"), [], noise(7, 2, 48, 8, 8)
 context = system.read(CAPTIONS[1:3])
 for steps in (4, 8, 16):
     way = sample(ddim_step, lambda x, t: system.unet(x, t, context), begin, evenly(steps))
@@ -500,7 +500,7 @@ context, null = system.read([CAPTIONS[0]] * 4 + [CAPTIONS[2]] * 4), system.read(
 way = sample(
     ddim_step,
     lambda x, t: guided(system.unet, x, t, context, null, scales.repeat(2)),
-    noise(5, 1, 48, 16, 16).expand(8, -1, -1, -1),
+    noise(5, 1, 48, 8, 8).expand(8, -1, -1, -1),
     evenly(10),
 )
 show.pictures(
@@ -577,18 +577,20 @@ def where_it_starts(rng, value):
 
 # %% payoff="start_of_edit"
 system, caption = timeline.load("ddpm"), "a flower with five red petals and a yellow centre"
-sketch = torch.tensor([-0.6, 0.0, -0.6]).view(3, 1, 1).repeat(1, 64, 64)  # dark green
-y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
-petals = [(32 + 15 * torch.tensor(a).sin(), 32 - 15 * torch.tensor(a).cos(), 9) for a in (0.0, 1.26, 2.51, 3.77, 5.03)]
-for column, row, radius in [*petals, (32, 32, 8)]:
-    color = (0.8, -0.7, -0.6) if radius == 9 else (0.9, 0.7, -0.6)
+sketch = torch.tensor([-0.6, 0.0, -0.6]).view(3, 1, 1).repeat(1, 32, 32)  # dark green
+y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+petals = [
+    (16 + 7.5 * torch.tensor(a).sin(), 16 - 7.5 * torch.tensor(a).cos(), 4.5) for a in (0.0, 1.26, 2.51, 3.77, 5.03)
+]
+for column, row, radius in [*petals, (16, 16, 4)]:
+    color = (0.8, -0.7, -0.6) if radius > 4 else (0.9, 0.7, -0.6)
     sketch[:, (x - column) ** 2 + (y - row) ** 2 < radius**2] = torch.tensor(color).view(3, 1)
 context, null, drawn = system.read([caption]), system.read([""]), [sketch[None]]
 for strength in (0.3, 0.5, 0.7, 0.9):
     begin, rest = start_of_edit(
         lambda x0, t, eps: add_noise(x0, t, eps, ALPHA_BAR),
         system.autoencoder.encode(sketch[None]),
-        noise(2, 1, 48, 16, 16),
+        noise(2, 1, 48, 8, 8),
         evenly(12),
         strength,
     )
