@@ -332,7 +332,7 @@ rows[-1]["parameters"] = f"{sum(p.numel() for p in system.unet.parameters()):,}"
 show.table(rows)
 
 # %% [markdown]
-# Of the loss, what the caption changes is a small part; most of it is the grain of the pictures. Adam follows what is loud.
+# Of the loss, what the caption changes is a small part; most of it is edges and other details. Adam follows what is loud.
 # So the small one was trained by **Muon** (Jordan et al. 2024), which makes all directions of a gradient equally loud before
 # it takes a step:
 

@@ -1,7 +1,7 @@
 """Muon: an optimiser that pushes in every direction alike. The small diffusion models of chapter 11 learn by it.
 
 "Muon: An optimizer for hidden layers in neural networks", Jordan et al. 2024. The gradient of a matrix of weights is
-mostly made of a few directions, those of which the loss speaks loudest: in diffusion the grain of the picture, not what
+mostly made of a few directions, those of which the loss speaks loudest: in diffusion edges and other details, not what
 the caption says. Muon replaces the (smoothed) gradient G = U S V^T by U V^T, in which all directions are equally loud.
 No singular value decomposition is needed: an odd polynomial, applied a few times, brings all singular values near 1.
 """
