@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         _train,
         "train a small model, or go on where its training stopped",
         "t2i train recogniser_flowers --minutes 10",
-        "t2i train ldm --minutes 6 --set batch_size=192   # on a GPU",
+        "t2i train ddpm --minutes 60 --set batch_size=48",
         "t2i train --list",
     )
     sub.add_argument("recipe", nargs="?", help="what to train; --list shows all")

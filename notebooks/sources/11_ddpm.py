@@ -419,8 +419,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that more steps refine DDIM's picture more than they change it: no fresh noise comes in, so it follows from the
-# noise that it started with. That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent.
+# **Notice** that the samplers without fresh noise arrive at the *same* picture, and DPM-Solver++ soonest: it follows from
+# the noise that they started with. DDPM, which adds its own, draws another one. That makes seeds meaningful, pictures
+# editable (chapter 15), and noise a kind of latent.
 #
 # ## Play
 

@@ -189,8 +189,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how gradients can please CLIP without showing what was asked for: a network that judges can be fooled by its
-# own gradient (remember DAMSM, chapter 06). That it knows noise helps; it does not help enough.
+# **Notice** that some become blue flowers and others do not, however strong the pull: a gradient can please CLIP without
+# showing what was asked for (remember DAMSM, chapter 06). That it knows noise helps; it does not help enough.
 #
 # ## Nobody pulls: ask twice
 #
@@ -238,7 +238,7 @@ show.pictures(
 # ## Quality against obedience
 #
 # The lecture's curves: how much of the caption is kept, and how far the pictures are from true ones, for each $s$. Measured
-# once, with 200 captions for each point, by the command that the title names; one point is measured again here.
+# once, with 200 captions for each point and ten steps, by the command that the title names; one is measured again here.
 
 # %%
 import json

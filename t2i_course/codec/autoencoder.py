@@ -227,15 +227,7 @@ def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
 # --- the recipe of the small ones -------------------------------------------------------------------------------------
 
 
-def recipe(
-    name: str,
-    *,
-    steps: int = 2400,
-    batch_size: int = 12,
-    crop: int = 64,
-    gan_from: int = 1800,
-    kl_weight: float = 1e-4,
-) -> Recipe:
+def recipe(name: str, *, steps: int = 2400, batch_size: int = 12, crop: int = 64, gan_from: int = 1800) -> Recipe:
     """How a small autoencoder is trained: on parts of 64x64 of pictures of 128x128 from all three worlds.
 
     Whole pictures would cost four times as much and teach no more, as the network is a convolution throughout. The
@@ -266,7 +258,7 @@ def recipe(
         top, left = torch.randint(0, 128 - crop + 1, (2,)).tolist()
         x = batch.pictures[:, :, top : top + crop, left : left + crop]
         parts = net if step >= gan_from else nn.ModuleDict({"autoencoder": net["autoencoder"]})
-        yield from losses(parts, x, perceptual, kl_weight=kl_weight, perceptual_weight=0.1)
+        yield from losses(parts, x, perceptual, kl_weight=1e-4, perceptual_weight=0.1)
 
     def copies(net, n):
         """True pictures of each world, and what comes back."""

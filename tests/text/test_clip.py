@@ -194,6 +194,12 @@ def test_a_noisy_clip_is_told_how_noisy_a_picture_is():
             clip.picture(pictures, t)
 
 
+def test_the_noisy_clip_sees_pictures_as_large_as_those_that_it_guides():
+    from t2i_course.diffusion.small import SMALL
+
+    assert SMALL["ddpm"].size == clip_module.NOISY_SIZE
+
+
 def test_noise_follows_the_cosine_schedule():
     """At the first timestep a picture is hardly touched, at the last nothing of it is left."""
     pictures, eps = torch.ones(2, 3, 64, 64), torch.full((2, 3, 32, 32), 0.5)
