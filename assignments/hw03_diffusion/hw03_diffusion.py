@@ -108,8 +108,8 @@ def sample(step: Callable, model: Callable, x: torch.Tensor, ts: list[int]) -> l
 #
 # <details><summary>Hint</summary>
 #
-# alpha_bar[t] is (B,), the pictures are (B, C, H, W). PyTorch lines shapes up from the right, so (B,) would be taken for
-# the width: give it three more dimensions first, as by .view(-1, 1, 1, 1).
+# alpha_bar[t] is (B,), the pictures are (B, C, H, W). PyTorch lines shapes up from the right, so (B,) would be taken
+# for the width: give it three more dimensions first, as by .view(-1, 1, 1, 1).
 # </details>
 
 
@@ -117,7 +117,7 @@ def sample(step: Callable, model: Callable, x: torch.Tensor, ts: list[int]) -> l
 def add_noise(x0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
     """The noisy pictures x_t (B, C, H, W), each at its own timestep.
 
-    x0, eps (B, C, H, W): pictures and standard normal noise; t (B,), int: timesteps; alpha_bar (T,): the whole schedule.
+    x0, eps (B, C, H, W): pictures and standard normal noise; t (B,), int: timesteps; alpha_bar (T,): all of it.
     """
     ### BEGIN SOLUTION
     kept = alpha_bar[t].view(-1, 1, 1, 1)
@@ -168,7 +168,8 @@ show.pictures(
 # ## 2 · The training loss
 #
 # Sampling such pictures is easy; going back is what a network has to learn. Ho, Jain and Abbeel show it a noisy picture
-# and ask which *noise* is in it. Of all the losses that they derive, the simplest draws best: the squared error of that.
+# and ask which *noise* is in it. Of all the losses that they derive, the simplest draws best: the squared error of
+# that.
 #
 # $$ L_i = \frac{1}{C H W} \sum \big( \varepsilon_\theta(x_{t,i},\, t_i) - \varepsilon_i \big)^2,
 #    \qquad x_t = \text{add\_noise}(x_0, t, \varepsilon) $$
@@ -237,8 +238,8 @@ def what_a_model_learns_from_it(rng, value):
 
 
 # %% [markdown]
-# **Pay-off**: a model that draws can also *read*, by your loss. Which caption makes it see the noise best? For each of four
-# pictures, every caption is tried at the same timesteps with the same noise ("Your Diffusion Model is Secretly a
+# **Pay-off**: a model that draws can also *read*, by your loss. Which caption makes it see the noise best? For each of
+# four pictures, every caption is tried at the same timesteps with the same noise ("Your Diffusion Model is Secretly a
 # Zero-Shot Classifier", Li et al. 2023).
 
 # %% payoff="training_loss"
@@ -275,9 +276,9 @@ show.pictures(
 # %% [markdown]
 # ## 3 · One step of DDPM, with fresh noise
 #
-# Going back from $t$ to an earlier $s$ would be easy if the picture were known: $q(x_s \mid x_t, x_0)$ is a Gaussian again.
-# So the network's guess stands in for $x_0$; a step goes a little way towards it, and adds fresh noise, with the *small* one
-# of the two variances of the paper. At the end $\bar\alpha_s = 1$, and the formula itself adds none.
+# Going back from $t$ to an earlier $s$ would be easy if the picture were known: $q(x_s \mid x_t, x_0)$ is a Gaussian
+# again. So the network's guess stands in for $x_0$; a step goes a little way towards it, and adds fresh noise, with
+# the *small* one of the two variances of the paper. At the end $\bar\alpha_s = 1$, and the formula itself adds none.
 #
 # $$ \beta = 1 - \frac{\bar\alpha_t}{\bar\alpha_s}, \qquad
 #    \mu = \frac{\sqrt{\bar\alpha_s}\, \beta}{1 - \bar\alpha_t}\; x_0 +
@@ -335,8 +336,8 @@ def the_fresh_noise_of_a_step(rng, value):
 
 
 # %% [markdown]
-# **Pay-off**: the model draws four captions in twelve of your steps. Above what the sampler holds halfway, in the middle the
-# guess at that time, below the picture.
+# **Pay-off**: the model draws four captions in twelve of your steps. Above what the sampler holds halfway, in the
+# middle the guess at that time, below the picture.
 
 # %% payoff="ddpm_step"
 system = timeline.load("ddpm")
@@ -359,8 +360,9 @@ show.pictures(
 # ## 4 · One step of DDIM, without
 #
 # Song, Meng and Ermon see in 2020 that the same network can also walk without fresh noise. Their step asks which noise
-# is in $x_t$ beside the guess of the picture, and puts the *same* noise back in, as much of it as belongs to $s$. Nothing is
-# left to chance: where a path ends follows from where it began, and few large steps arrive nearly there, too.
+# is in $x_t$ beside the guess of the picture, and puts the *same* noise back in, as much of it as belongs to $s$.
+# Nothing is left to chance: where a path ends follows from where it began, and few large steps arrive nearly there,
+# too.
 #
 # $$ x_t = \sqrt{\bar\alpha_t}\; x_0 + \sqrt{1 - \bar\alpha_t}\; \hat\varepsilon \quad\Rightarrow\quad \hat\varepsilon
 #    \quad\Rightarrow\quad x_s = \sqrt{\bar\alpha_s}\; x_0 + \sqrt{1 - \bar\alpha_s}\; \hat\varepsilon $$
@@ -428,8 +430,8 @@ show.pictures(
 # ## 5 · Classifier-free guidance in one call
 #
 # A model that was trained with captions, and sometimes without, can be asked both ways. Ho and Salimans exaggerate what
-# the caption *changes*. Two answers for each step would take twice as long; on a GPU one call with a batch twice as large
-# hardly takes longer than one without, so that is how everybody asks.
+# the caption *changes*. Two answers for each step would take twice as long; on a GPU one call with a batch twice as
+# large hardly takes longer than one without, so that is how everybody asks.
 #
 # $$ \text{guided} = \text{uncond} + s\, (\text{cond} - \text{uncond}) $$
 #
@@ -508,24 +510,26 @@ show.pictures(
     [f"s = {s:g}: {caption}" for caption in (CAPTIONS[0], CAPTIONS[2]) for s in scales.tolist()],
     columns=4,
     inches=2.0,
-    alt="A flower and a bird, from the same noise at guidance scales 0, 1, 3 and 8: from anything to what was asked for.",
+    alt="A flower and a bird, from the same noise at guidance scales 0, 1, 3 and 8: from anything to what was asked.",
 )
 
 # %% [markdown]
 # ## 6 · SDEdit: start in the middle of the way
 #
-# Who can draw from noise can also draw from a *sketch*: give it so much noise that its flaws drown and its forms do not,
-# and go only the rest of the way. One number says how much is drawn anew: at strength 1 everything, near 0 hardly
+# Who can draw from noise can also draw from a *sketch*: give it so much noise that its flaws drown and its forms do
+# not, and go only the rest of the way. One number says how much is drawn anew: at strength 1 everything, near 0 hardly
 # anything (Meng et al. 2021; in Stable Diffusion it is called "image to image").
 #
 # $$ n = \max(1, \lfloor \text{strength} \cdot N \rfloor), \qquad
-#    \text{rest} = \text{the last } n \text{ of the } N \text{ timesteps}, \qquad x = \text{add\_noise}(x_0, \text{rest}_1, \varepsilon) $$
+#    \text{rest} = \text{the last } n \text{ of the } N \text{ timesteps}, \qquad
+#    x = \text{add\_noise}(x_0, \text{rest}_1, \varepsilon) $$
 #
 # ●●○ · about 15 minutes · 15 points
 #
 # <details><summary>Hint</summary>
 #
-# ts[-n:] are the last n; int() rounds down. add_noise wants a timestep for each picture: torch.full((len(x0),), rest[0]).
+# ts[-n:] are the last n; int() rounds down. add_noise wants a timestep for each picture:
+# torch.full((len(x0),), rest[0]).
 # </details>
 
 
@@ -572,8 +576,8 @@ def where_it_starts(rng, value):
 
 
 # %% [markdown]
-# **Pay-off**: a sketch of six discs becomes a flower, by all that you have written: your noise, your guidance, your steps.
-# Draw another one.
+# **Pay-off**: a sketch of six discs becomes a flower, by all that you have written: your noise, your guidance, your
+# steps. Draw another one.
 
 # %% payoff="start_of_edit"
 system, caption = timeline.load("ddpm"), "a flower with five red petals and a yellow centre"
@@ -601,5 +605,5 @@ show.pictures(
     ["your sketch", *(f"strength {s}" for s in (0.3, 0.5, 0.7, 0.9))],
     columns=5,
     inches=2.0,
-    alt="A sketch of discs, and what the model makes of it at four strengths: from a sketch with texture to a new flower.",
+    alt="A sketch of discs, and what the model makes of it at four strengths: from a sketch to a new flower.",
 )
