@@ -117,7 +117,7 @@ def sample(step: Callable, model: Callable, x: torch.Tensor, ts: list[int]) -> l
 def add_noise(x0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
     """The noisy pictures x_t (B, C, H, W), each at its own timestep.
 
-    x0, eps (B, C, H, W): pictures and standard normal noise; t (B,), int: timesteps; alpha_bar (T,): all of it.
+    x0, eps (B, C, H, W): pictures and standard normal noise; t (B,), int: timesteps; alpha_bar (T,): of all of them.
     """
     ### BEGIN SOLUTION
     kept = alpha_bar[t].view(-1, 1, 1, 1)
@@ -510,7 +510,7 @@ show.pictures(
     [f"s = {s:g}: {caption}" for caption in (CAPTIONS[0], CAPTIONS[2]) for s in scales.tolist()],
     columns=4,
     inches=2.0,
-    alt="A flower and a bird, from the same noise at guidance scales 0, 1, 3 and 8: from anything to what was asked.",
+    alt="A flower and a bird, from the same noise at guidance scales 0, 1, 3, 8: from anything to what was asked for.",
 )
 
 # %% [markdown]

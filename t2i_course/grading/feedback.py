@@ -38,6 +38,7 @@ pre { background: var(--card); border-radius: .6rem; padding: .8rem; overflow-x:
 img { max-width: 100%; height: auto; border-radius: .6rem; background: #fff; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .5rem .3rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top; } .scroll { overflow-x: auto; }
+  th { overflow-wrap: normal; }
 a { color: inherit; }
 """
 
