@@ -63,7 +63,10 @@ class Checks:
 
     def compare(self, body: Callable, seed: int, name: str, expected: list) -> None:
         """Raises CheckFailed, or what the student's function raises."""
-        found = differences(expected, emitted(body, seed, name))
+        try:
+            found = differences(expected, emitted(body, seed, name))
+        except NotImplementedError:  # what a released answer cell holds
+            found = ["not answered yet: write your code in the cell above that says YOUR CODE HERE, and run it"]
         if found:
             raise CheckFailed(f"{title(body)}: {'; '.join(found)}")
 

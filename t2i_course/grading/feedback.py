@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 import struct
 from collections import Counter
 
@@ -38,7 +39,7 @@ pre { background: var(--card); border-radius: .6rem; padding: .8rem; overflow-x:
 img { max-width: 100%; height: auto; border-radius: .6rem; background: #fff; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .5rem .3rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top; } .scroll { overflow-x: auto; }
-  th { overflow-wrap: normal; }
+  th, .word { overflow-wrap: normal; }
 a { color: inherit; }
 """
 
@@ -57,8 +58,10 @@ PAGE = (
 <div style="width: {{ (100 * row.total / row.of) | round(1) }}%"></div></div>
 {% if row.status != "graded" %}<p class="bad"><b>{{ row.status }}</b>: {{ row.reason }}</p>
 {% elif row.reason %}<p class="soft">{{ row.reason }}</p>{% endif %}
+{% if row.status == "rejected" %}<p class="soft">Nothing in {{ row.file }} could be graded.</p>{% else %}
 <p class="soft">Graded from {{ row.file }}. Points come from the self-checks of the notebook, on other inputs.</p>
-{% for e in row.exercises %}
+{% endif %}
+{% for e in row.exercises if row.status != "rejected" %}
 <h2>{{ e.exercise.replace("_", " ") }} · {{ num(e.points) }} of {{ num(e.of) }}</h2>
 {% if not e.answered %}<p class="soft">Not answered.</p>{% endif %}
 {% if e.note %}<p class="soft">Taken from the notebook: {{ e.note }}.</p>{% endif %}
@@ -67,7 +70,7 @@ PAGE = (
 {% if e.library %}<p class="bad">It uses the library's own answer, {{ e.library | join(", ") }}, so it does not
 count.</p>
 {% endif %}
-{% if e.error %}<p class="bad">The cell ended with an error: {{ e.error }}</p>{% endif %}
+{% if e.error and not e.trouble %}<p class="bad">The cell ended with an error: {{ e.error }}</p>{% endif %}
 {% if e.answered %}{% for c in e.checks %}
 <div class="check"><b class="{{ "good" if c.passed else "bad" }}">{{ "✓" if c.passed else "✗" }}</b> {{ c.title }}
 <span class="soft">· {{ num(c.points) if c.passed else "0" }} of {{ num(c.points) }}</span>
@@ -98,7 +101,7 @@ SUMMARY = (
 <h2>Submissions</h2>
 <div class="scroll"><table><tr><th>student</th><th>points</th><th>status</th><th>remarks</th></tr>
 {% for row in rows %}<tr><td><a href="{{ row.feedback }}">{{ row.student }}</a></td><td>{{ num(row.total) }}</td>
-<td>{{ row.status }}</td><td>{{ row.reason }}</td></tr>{% endfor %}</table></div>
+<td class="word">{{ row.status }}</td><td>{{ row.reason }}</td></tr>{% endfor %}</table></div>
 </body></html>
 """
 )
@@ -138,7 +141,7 @@ def summary(rows: list[dict], master: Master) -> str:
                 )
                 told["solved"] += c["passed"]
                 if not c["passed"] and e["answered"]:
-                    told["wrongs"].update({line.split(" (")[0] for line in _words(c["wrong"])[:1]})
+                    told["wrongs"].update({re.sub(r"(by up to \S+) \(.*", r"\1", x) for x in _words(c["wrong"])[:1]})
     for told in checks.values():
         told["wrong"] = "; ".join(text for text, _ in told["wrongs"].most_common(1))
     shares = sorted((sum(points) / len(points), name) for name, points in exercises.items())

@@ -280,8 +280,8 @@ def execute(
         for cell in result["cells"]:
             if cell["role"] == "payoff" and cell.get("pictures"):
                 pictures[cell["id"]] = cell["pictures"]
-            if cell["role"] == "answer" and cell.get("error"):
-                errors[cell["exercise"]] = cell["error"]
+            if cell["role"] == "answer":  # of its last run: before, another one may have taken it down
+                errors[cell["exercise"]] = cell.get("error", "")
             if cell["outcome"] == "too slow":
                 trouble[cell["exercise"]] = "took too long"
         culprit = _culprit(json.loads(notebook)["cells"], result)

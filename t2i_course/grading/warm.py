@@ -119,7 +119,7 @@ def one_submission(notebook: str, settings: dict, answers: int) -> dict:
     try:
         result = json.loads(b"".join(parts))
     except ValueError:
-        result = {"cells": [], "checks": [], "end": "the process that watches over it was killed"}
+        result = {"cells": [], "checks": [], "end": "ended the process that watches over it"}
     return result | {"seconds": round(time.monotonic() - start, 2)}
 
 
@@ -217,7 +217,7 @@ def collect(most: dict[int, int], driver: int, limits: dict) -> tuple[dict[int, 
             return received, ""
         now = time.monotonic()
         if now > deadline:
-            return received, f"it took more than {limits['notebook_seconds']:g} seconds"
+            return received, f"took more than {limits['notebook_seconds']:g} seconds"
         if now > next_look:
             next_look = now + 0.2
             try:
@@ -226,9 +226,9 @@ def collect(most: dict[int, int], driver: int, limits: dict) -> tuple[dict[int, 
             except psutil.Error:
                 continue
             if len(tree) > limits["processes"]:
-                return received, f"it started more than {limits['processes']} processes"
+                return received, f"started more than {limits['processes']} processes"
             if used > 2 * limits["memory"]:
-                return received, f"its processes used more than {2 * limits['memory'] >> 20} MiB of memory"
+                return received, f"used more than {2 * limits['memory'] >> 20} MiB of memory with all its processes"
 
 
 def _lines(content: bytearray) -> list[dict]:

@@ -235,6 +235,19 @@ def test_a_self_check_in_the_notebook_says_what_differs(capsys):
         check.repeat(5, one([4.0], []))
 
 
+def test_a_self_check_of_an_empty_answer_says_where_to_write():
+    def not_yet():
+        raise NotImplementedError
+
+    with pytest.raises(CheckFailed, match="ranks of words: not answered yet: write your code") as failed:
+
+        @Checks({"ranks": [["ranks", [], [2.0], 1e-4]]})("ranks")
+        def ranks_of_words(rng, value):
+            value("ranks", not_yet())
+
+    assert failed.value._render_traceback_() == [f"✗ {failed.value}"]  # not the way through the library
+
+
 def test_check_on_a_half_done_notebook(tmp_path, capsys):
     """What passes, what differs, and exit code 1; then everything right, and exit code 0. In a process of its own."""
     master = masters.find("hw01")
