@@ -50,9 +50,14 @@ def scaled_linear(steps: int = 1000, start: float = 0.00085, end: float = 0.012)
     return (1 - torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64).square()).cumprod(0)
 
 
-def cosine(steps: int = 1000, offset: float = 0.008) -> Tensor:
-    """alpha_bar follows a cosine, so that the middle of the way is not yet all noise (Nichol and Dhariwal 2021)."""
+def cosine(steps: int = 1000, offset: float = 0.008, shift: float = 1.0) -> Tensor:
+    """alpha_bar follows a cosine, so that the middle of the way is not yet all noise (Nichol and Dhariwal 2021).
+
+    shift: how many times as much noise there is beside as much picture ("simple diffusion", Hoogeboom et al. 2023). The
+    more numbers say the same, the more noise they stand before what they say is lost.
+    """
     angle = (torch.linspace(0, 1, steps + 1, dtype=torch.float64) + offset) / (1 + offset) * math.pi / 2
+    angle = torch.atan2(shift * angle.sin(), angle.cos())
     kept = angle.cos().square()
     return (1 - (1 - kept[1:] / kept[:-1]).clamp(max=0.999)).cumprod(0)
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -61,15 +62,18 @@ class Config:
 
     unet: UNetConfig
     size: int  # of the pictures
-    codec: str | None = None  # the autoencoder; none: pixels, folded
+    codec: str | None = None  # the autoencoder; none: pixels
+    fold: int = 1  # so many places high and wide are one for the U-Net
     reader: str = "bert"  # trained along, or "clip", frozen
+    skip_last: int = 0  # blocks of CLIP that are left out, as in Stable Diffusion 2
     worlds: tuple[str, ...] = worlds.NAMES
-    predicts: str = "v"
+    predicts: str = "x0"
+    shift: float = 1.0  # of the noise schedule
 
     @property
     def process(self) -> Process:
         """What drowns the pictures."""
-        return Process(cosine(), self.predicts)
+        return Process(cosine(shift=self.shift), self.predicts)
 
 
 def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
@@ -79,9 +83,9 @@ def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
 
 
 SMALL = {
-    "ddpm": Config(unet(48, 96, (1, 1.5)), 32, reader="clip", worlds=("flowers", "birds"), predicts="x0"),
-    "ldm": Config(unet(8, 64, (1, 2)), 128, "small_kl_f8"),
-    "ldm_clip": Config(unet(8, 64, (1, 2)), 128, "small_kl_f8", "clip"),
+    "ddpm": Config(unet(48, 96, (1, 1.5)), 32, fold=4, reader="clip", worlds=("flowers", "birds")),
+    "ldm": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0),
+    "ldm_clip": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, reader="clip", skip_last=1),
 }
 
 
@@ -110,16 +114,17 @@ def reader_of(net: nn.ModuleDict, config: Config) -> Reader:
     from t2i_course.text.clip import CLIP
 
     clip = CLIP.load("small")
-    return Reader(clip.text.to(net.scale.device).context, clip.tokens, clip.text)
+    text = clip.text.to(net.scale.device)
+    return Reader(lambda tokens: text.context(tokens, config.skip_last), clip.tokens, text)
 
 
-def codec_of(config: Config) -> nn.Module:
+def codec_of(config: Config) -> Folded:
     """What is between pictures and latents."""
-    return Autoencoder.load(config.codec) if config.codec else Folded(4)
+    return Folded(config.fold, Autoencoder.load(config.codec) if config.codec else None)
 
 
 def system(
-    net: nn.ModuleDict, config: Config, codec: nn.Module | None = None, kind: type[LatentDiffusion] = LatentDiffusion
+    net: nn.ModuleDict, config: Config, codec: Folded | None = None, kind: type[LatentDiffusion] = LatentDiffusion
 ) -> LatentDiffusion:
     """A network, ready to draw."""
     codec = codec_of(config) if codec is None else codec
@@ -194,16 +199,16 @@ def recipe(name: str, *, steps: int = 6000, batch_size: int = 24) -> Recipe:
         ema=0.999,
         evaluate=lambda net: caption_accuracies(draw(net), config.worlds, n=50, diverse=False),
         sample=lambda net, step: sample_sheet(draw(net), config.worlds, each=16),
-        every=500,
+        every=1000,
     )
 
 
 def batches(
-    config: Config, codec: nn.Module, batch_size: int, seed: int, start: int
+    config: Config, codec: Folded, batch_size: int, seed: int, start: int
 ) -> Iterator[tuple[Tensor, list[str]]]:
     """Endless (latents (B, Z, h, w), captions), as many of each world; step k's follow from (seed, k)."""
     share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
-    stored = {name: _stored(world, config, codec) for name, world in known.items()}
+    stored = {name: _stored(world, config, codec.inside) for name, world in known.items()}
     for step in count(start):
         rng, captions, rows = np.random.default_rng([seed, step]), [], []
         for name, world in known.items():
@@ -211,13 +216,14 @@ def batches(
             captions += [world.caption("train", int(i), seed=step)[0] for i in chosen]
             rows.append(stored[name][chosen])
         rows = np.concatenate(rows)
-        yield (torch.from_numpy(rows).float() if config.codec else codec.encode(to_float(rows))), captions
+        x = torch.from_numpy(rows).float() if config.codec else to_float(rows)
+        yield F.pixel_unshuffle(x, codec.fold), captions
 
 
-def _stored(world, config: Config, codec: nn.Module) -> np.ndarray:
+def _stored(world, config: Config, codec: Autoencoder | None) -> np.ndarray:
     """The first pictures of the split train, uint8 (N, H, W, 3), or their latents, float16 (N, Z, h, w)."""
     pictures = cached_pictures(world, "train", config.size, PICTURES)
-    if not config.codec:
+    if codec is None:
         return pictures
     made_by = zlib.crc32(b"".join(t.cpu().numpy().tobytes() for t in codec.state_dict().values()))
     file = cache_folder() / "latents" / f"{world.name}-{len(pictures)}-{made_by:08x}-{world.fingerprint()}.npy"

@@ -25,10 +25,11 @@ def orthogonalised(g: Tensor, steps: int = 5) -> Tensor:
     x = g.float() if g.shape[0] <= g.shape[1] else g.float().T
     x = x / (x.norm() + 1e-7)
     gram, eye = x @ x.T, torch.eye(len(x), device=x.device)
-    product, (a, b, c) = eye, COEFFICIENTS
-    for _ in range(steps):
+    product, (a, b, c) = None, COEFFICIENTS
+    for step in range(steps):
         factor = a * eye + b * gram + c * gram @ gram
-        gram, product = factor @ gram @ factor, factor @ product
+        product = factor if product is None else factor @ product
+        gram = factor @ gram @ factor if step < steps - 1 else None
     x = product @ x
     return x if g.shape[0] <= g.shape[1] else x.T
 

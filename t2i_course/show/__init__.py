@@ -3,6 +3,7 @@
 from importlib import import_module
 
 _WHERE = {
+    "Brush": "brush",
     "bars": "notebook",
     "film": "notebook",
     "figure": "notebook",

@@ -140,7 +140,8 @@ def play(draw, *, alt: str, **controls):
         control.description = name
     names = list(controls)
     for control in made:
-        control.style.description_width = "initial"
+        if hasattr(control, "style"):
+            control.style.description_width = "initial"
         if isinstance(control, widgets.Text):
             control.layout.width = "100%"
         if hasattr(control, "continuous_update"):

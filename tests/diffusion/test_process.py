@@ -33,6 +33,13 @@ def test_published_schedules(alpha_bar, first, middle, last):
     assert (alpha_bar.diff() < 0).all()
 
 
+@pytest.mark.parametrize("shift", [0.5, 2.0])
+def test_a_shifted_schedule_has_so_many_times_as_much_noise(shift):
+    plain, shifted = cosine(offset=0)[:-1], cosine(offset=0, shift=shift)[:-1]  # at the end nothing is left to compare
+    ratio = (1 - shifted).div(shifted).sqrt() / (1 - plain).div(plain).sqrt()
+    torch.testing.assert_close(ratio, torch.full_like(ratio, shift), rtol=1e-6, atol=0)
+
+
 def test_the_closed_form_is_where_single_steps_lead():
     """Mean and variance of many pictures that were made noisy step by step, as the process is defined."""
     process, x = Process(linear(50, 1e-3, 0.1)), torch.full((200_000,), 0.7, dtype=torch.float64)

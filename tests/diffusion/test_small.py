@@ -33,6 +33,16 @@ def test_folding_loses_nothing():
         folded.encode(x[..., :10])
 
 
+def test_latents_can_be_folded_too(few_pictures):
+    inside, x = Autoencoder.load("small_kl_f8"), torch.rand(2, 3, 32, 64) * 2 - 1
+    folded = Folded(2, inside)
+    z = folded.encode(x)
+    assert folded.factor == 16
+    assert z.shape == (2, folded.z, 2, 4) == (2, 32, 2, 4)
+    assert z[0, :4, 0, 0].tolist() == inside.encode(x)[0, 0, :2, :2].flatten().tolist()  # of one place
+    torch.testing.assert_close(folded.decode(z), inside.decode(inside.encode(x)))
+
+
 def test_batches_follow_from_seed_and_step_and_fit_their_captions(few_pictures):
     config = SMALL["ddpm"]
     stream = small.batches(config, Folded(4), 4, seed=1, start=0)
@@ -50,10 +60,11 @@ def test_batches_follow_from_seed_and_step_and_fit_their_captions(few_pictures):
 
 
 def test_latents_are_made_once_and_again_for_another_autoencoder(few_pictures, monkeypatch):
-    config, codec = SMALL["ldm"], Autoencoder.load("small_kl_f8")
+    config = SMALL["ldm"]
+    codec = small.codec_of(config)
     made, _ = next(small.batches(config, codec, 6, seed=0, start=0))
-    assert made.shape == (6, 8, 16, 16)
-    monkeypatch.setattr(codec, "encode", lambda x: pytest.fail("they were in the cache"))
+    assert made.shape == (6, 32, 8, 8)
+    monkeypatch.setattr(codec.inside, "encode", lambda x: pytest.fail("they were in the cache"))
     assert torch.equal(next(small.batches(config, codec, 6, seed=0, start=0))[0], made)
     monkeypatch.undo()
 

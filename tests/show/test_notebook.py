@@ -84,3 +84,17 @@ def test_everything_that_show_promises_is_there():
         assert callable(getattr(show, name))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         show.nothing  # noqa: B018
+
+
+def test_a_brush_is_played_with_square_by_square(displayed):
+    seen, brush = [], show.Brush(4, (5, 6))
+
+    def draw(where):
+        seen.append(where)
+        return (255 * show.Brush.mask(where, 8, 4)[..., None].repeat(3, 2)).astype(np.uint8)
+
+    show.play(draw, where=brush, alt="two white squares on black")
+    brush.squares[0].value = True
+    brush.squares[6].value = False
+    assert seen == [(5, 6), (0, 5, 6), (0, 5)]
+    assert draw(brush.value)[:, :, 0].nonzero()[0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]  # rows of two blocks of 2 x 2

@@ -1,0 +1,68 @@
+"""What comes back from an autoencoder: how near its copies are to pictures, and what of the captions is still there.
+
+`python -m t2i_course.judge.copies` measures the small autoencoders in some minutes, and writes
+data/benchmarks/autoencoders.json, from which chapter 14 takes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+import torch
+from tqdm.auto import tqdm
+
+from t2i_course.paths import DATA, write_atomically
+
+FILE = DATA / "benchmarks" / "autoencoders.json"
+
+
+@torch.no_grad()
+def copies(codec, world, n: int = 250, size: int = 128) -> dict:
+    """{"world", "numbers", "psnr", "ssim", "rfid", "accuracy", "ceiling"} of n pictures of the split val.
+
+    numbers: of the latent of one picture. rfid: of the features of the world's recogniser, so n must be larger than
+    their number (192). accuracy: the share of the captions' facts that are read in the copies; ceiling: in pictures.
+    """
+    from .caption_accuracy import caption_accuracy
+    from .metrics import psnr, ssim, world_extractor
+
+    (batch,) = world.batches("val", size, n, n=n, shuffle=False)
+    z, back = [], []
+    for part in tqdm(batch.pictures.split(25), f"copies of {world.name}", leave=False):
+        z.append(codec.encode(part))
+        back.append(codec.decode(z[-1]).clamp(-1, 1))
+    back = torch.cat(back)
+    return {
+        "world": world.name,
+        "numbers": z[0][0].numel(),
+        "psnr": psnr(batch.pictures, back),
+        "ssim": ssim(batch.pictures, back),
+        "rfid": next(iter(world_extractor(world).fid(batch.pictures, back).values())),
+        "accuracy": caption_accuracy(back, batch.captions, world).accuracy,
+        "ceiling": caption_accuracy(batch.pictures, batch.captions, world).accuracy,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the small autoencoders on all worlds."""
+    from t2i_course import worlds
+    from t2i_course.codec.autoencoder import SMALL, Autoencoder
+    from t2i_course.run_files import hardware
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=250, help="pictures of each world (default: 250)")
+    options = parser.parse_args(arguments)
+    rows = []
+    for name in SMALL:
+        codec = Autoencoder.load(name)
+        for world in worlds.NAMES:
+            rows.append({"autoencoder": name, **copies(codec, worlds.load(world), options.n)})
+    measured = {"rows": rows, "n": options.n, "command": "python -m t2i_course.judge.copies", "hardware": hardware()}
+    FILE.parent.mkdir(exist_ok=True)
+    write_atomically(FILE, (json.dumps(measured, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
