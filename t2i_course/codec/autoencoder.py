@@ -43,6 +43,7 @@ class Config:
     attend: tuple[int, ...] = ()  # levels with attention after each block
     middle_attends: bool = True
     codes: int = 0  # in the codebook; none: KL
+    restart: int = 0  # see Quantizer
     groups: int = 32  # of group norms; none: no norms, as in the tiny autoencoder for Stable Diffusion (TAESD)
 
 
@@ -63,8 +64,8 @@ NARROW = {"dim": 32, "blocks": 1, "middle_attends": False, "groups": 0}
 SMALL = {  # trained for this course on all its worlds
     "small_kl_f4": Config(4, (1, 2, 2), **NARROW),
     "small_kl_f8": Config(8, (1, 1, 2, 4), **NARROW),
-    "small_vq_f4": Config(4, (1, 2, 2), codes=512, **NARROW),
-    "small_vq_f8": Config(8, (1, 1, 2, 4), codes=1024, **NARROW),
+    "small_vq_f4": Config(4, (1, 2, 2), codes=512, restart=50, **NARROW),
+    "small_vq_f8": Config(8, (1, 1, 2, 4), codes=1024, restart=50, **NARROW),
 }
 
 
@@ -151,7 +152,7 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder = Encoder(config, per_place), Decoder(config)
         self.quant_conv = nn.Conv2d(per_place, per_place, 1)
         self.post_quant_conv = nn.Conv2d(config.z, config.z, 1)
-        self.quantizer = Quantizer(config.codes, config.z) if config.codes else None
+        self.quantizer = Quantizer(config.codes, config.z, restart=config.restart) if config.codes else None
 
     @classmethod
     def load(cls, name: str = "small_kl_f8", weights: str | Path | None = None) -> Autoencoder:

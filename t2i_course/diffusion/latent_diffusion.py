@@ -207,7 +207,9 @@ class LatentDiffusion:
         """n pictures (n, 3, H, W) on the way from one caption and seed to another. The options are those of `latents`.
 
         The contexts are mixed along a straight line, the noise along an arc: halfway on a line it would be too weak.
+        Without another sampler it is DDIM where DDPM is the usual one, whose fresh noise would make the pictures jump.
         """
+        options = {"sampler": "ddim" if self.sampler == "ddpm" else self.sampler} | options
         ways = torch.linspace(0, 1, n)
         context = torch.stack([torch.lerp(*self.read([first, last]), way.item()) for way in ways])
         a, b = (self._noise(1, seed, options.get("size"))[0] for seed in seeds)

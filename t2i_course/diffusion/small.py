@@ -6,11 +6,12 @@
     ldm_clip  the same, but its reader is CLIP,     Rombach and Esser 2022: Stable Diffusion
               trained before, and frozen
 
-What is new since DDPM is in the recipe, and makes an hour of a laptop enough: the network predicts v (Salimans and
-Ho 2022), or in pixels, of which 4x4 are one place, the picture itself, as it is simpler than its noise; the schedule is
-a cosine (Nichol and Dhariwal 2021), and no timestep pulls much harder than another (`v_weight`); every block hears what
-the caption says as a whole, as in GLIDE (Nichol et al. 2021); and Muon (nn/muon.py) learns. One caption in ten is left
-out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
+What is new since DDPM is in the recipe, and makes an hour of a laptop enough. Some places, 4x4 of pixels or 2x2 of a
+latent, are one for the network, which predicts the picture itself, as it is simpler than its noise; fine detail passes
+by (Karras et al. 2022). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise for latents
+(Hoogeboom et al. 2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block
+hears what the caption says as a whole, as in GLIDE (Nichol et al. 2021); and Muon (nn/muon.py) learns. One caption in
+ten is left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -69,11 +70,12 @@ class Config:
     worlds: tuple[str, ...] = worlds.NAMES
     predicts: str = "x0"
     shift: float = 1.0  # of the noise schedule
+    detail: float = 0.0  # see Process
 
     @property
     def process(self) -> Process:
         """What drowns the pictures."""
-        return Process(cosine(shift=self.shift), self.predicts)
+        return Process(cosine(shift=self.shift), self.predicts, detail=self.detail)
 
 
 def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
@@ -84,8 +86,10 @@ def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
 
 SMALL = {
     "ddpm": Config(unet(48, 96, (1, 1.5)), 32, fold=4, reader="clip", worlds=("flowers", "birds")),
-    "ldm": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0),
-    "ldm_clip": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, reader="clip", skip_last=1),
+    "ldm": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, detail=0.3),
+    "ldm_clip": Config(
+        unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, detail=0.3, reader="clip", skip_last=1
+    ),
 }
 
 

@@ -19,7 +19,7 @@ FILE = DATA / "benchmarks" / "autoencoders.json"
 
 
 @torch.no_grad()
-def copies(codec, world, n: int = 250, size: int = 128) -> dict:
+def copies(codec, world, n: int = 500, size: int = 128) -> dict:
     """{"world", "numbers", "psnr", "ssim", "rfid", "accuracy", "ceiling"} of n pictures of the split val.
 
     numbers: of the latent of one picture. rfid: of the features of the world's recogniser, so n must be larger than
@@ -46,16 +46,17 @@ def copies(codec, world, n: int = 250, size: int = 128) -> dict:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the small autoencoders on all worlds."""
+    """Measure small autoencoders on all worlds."""
     from t2i_course import worlds
     from t2i_course.codec.autoencoder import SMALL, Autoencoder
     from t2i_course.run_files import hardware
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=250, help="pictures of each world (default: 250)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SMALL)}; default: those that ship")
+    parser.add_argument("--n", type=int, default=500, help="pictures of each world (default: 500)")
     options = parser.parse_args(arguments)
-    rows = []
-    for name in SMALL:
+    rows, shipped = [], [name for name in SMALL if (DATA / "weights" / f"{name}.safetensors").exists()]
+    for name in options.names or shipped:
         codec = Autoencoder.load(name)
         for world in worlds.NAMES:
             rows.append({"autoencoder": name, **copies(codec, worlds.load(world), options.n)})

@@ -284,7 +284,8 @@ def ssim(real, drawn) -> float:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     real, drawn = (x / 2 + 0.5 for x in _pairs(real, drawn))  # its term of luminance takes 0 for black
-    return float(structural_similarity_index_measure(drawn, real, data_range=1.0))
+    with torch.autocast(real.device.type, enabled=False):  # differences of nearly equal numbers, which bfloat16 has not
+        return float(structural_similarity_index_measure(drawn, real, data_range=1.0))
 
 
 def lpips(real, drawn, weights: str | Path, net: str = "vgg") -> float:

@@ -4,6 +4,9 @@
 no gradient, so backwards it is passed over ("straight through"), and two terms bring vectors h and entries e together:
 
     L_VQ = | sg(h) - e |^2 + beta | h - sg(e) |^2        sg: no gradient flows back (equation 3)
+
+An entry that is nobody's nearest is never pulled anywhere, and soon a few entries serve all. So those that were idle
+for long may be put where vectors are ("Jukebox", Dhariwal et al. 2020, section 3).
 """
 
 from __future__ import annotations
@@ -13,13 +16,18 @@ from torch import Tensor, nn
 
 
 class Quantizer(nn.Module):
-    """A codebook of K entries of D numbers."""
+    """A codebook of K entries of D numbers.
 
-    def __init__(self, codes: int, dim: int, beta: float = 0.25):
+    restart: in training, an entry that was idle for so many steps becomes a vector of the batch, and so do all at
+    first; 0: never.
+    """
+
+    def __init__(self, codes: int, dim: int, beta: float = 0.25, restart: int = 0):
         super().__init__()
         self.codebook = nn.Embedding(codes, dim)
         nn.init.uniform_(self.codebook.weight, -1 / codes, 1 / codes)
-        self.beta = beta
+        self.beta, self.restart = beta, restart
+        self.register_buffer("idle", torch.full((codes,), restart), persistent=False)  # steps without being chosen
 
     def indices(self, h: Tensor) -> Tensor:
         """Vectors (B, D, H, W) -> the numbers of their nearest codes (B, H, W)."""
@@ -34,10 +42,21 @@ class Quantizer(nn.Module):
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Vectors (B, D, H, W) -> those of their codes, straight through; the codes' numbers (B, H, W); L_VQ."""
+        if self.training and self.restart:
+            self._restart(h)
         indices = self.indices(h)
+        self.idle += 1
+        self.idle[indices] = 0
         e = self.look_up(indices)
         loss = (h.detach() - e).square().mean() + self.beta * (h - e.detach()).square().mean()
         return h + (e - h).detach(), indices, loss
+
+    @torch.no_grad()
+    def _restart(self, h: Tensor) -> None:
+        vectors, lost = h.movedim(1, -1).flatten(0, -2), self.idle >= self.restart
+        chosen = torch.randint(len(vectors), (int(lost.sum()),), device=h.device)
+        self.codebook.weight[lost] = vectors[chosen].to(self.codebook.weight)
+        self.idle[lost] = 0
 
     def perplexity(self, indices: Tensor) -> Tensor:
         """How many codes are in use, as if all were used alike: e to the entropy of their shares."""

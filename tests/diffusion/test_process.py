@@ -66,6 +66,23 @@ def test_each_prediction_gives_picture_and_noise(predicts):
     assert (simple_loss(process, target + 1, x0, t, eps) == 1).all()
 
 
+def test_detail_passes_by_the_network():
+    """Where there is hardly any noise a network that says nothing is right; where there is much it must say all."""
+    torch.manual_seed(0)
+    process, x0, eps = Process(cosine(), "x0", detail=0.3), torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
+    t = torch.tensor([0, 500, 990])
+    x_t, target = process.add_noise(x0, t, eps), process.target(x0, t, eps)
+    found_x0, found_eps = process.split(target, x_t, t)
+    torch.testing.assert_close(found_x0, x0, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found_eps, eps, atol=2e-4, rtol=1e-4)
+    silent = process.split(torch.zeros_like(x_t), x_t, t)[0]
+    assert (silent[0] - x0[0]).abs().max() < 0.05
+    assert silent[2].abs().max() < 0.01
+    assert simple_loss(process, target, x0, t, eps).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="Only a network that predicts x0"):
+        Process(cosine(), "v", detail=0.3)
+
+
 def test_at_minus_one_there_is_no_noise():
     process, x0 = Process(linear()), torch.randn(2, 1, 2, 2)
     assert torch.equal(process.add_noise(x0, -1, torch.randn_like(x0)), x0)

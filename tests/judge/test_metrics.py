@@ -120,6 +120,16 @@ def test_ssim_of_two_greys_is_the_term_of_luminance():
     assert ssim(a, b) == pytest.approx((2 * x * y + 0.01**2) / (x**2 + y**2 + 0.01**2), abs=1e-4)
 
 
+def test_ssim_is_exact_while_a_model_is_trained_in_bfloat16():
+    """Flat pictures, as those of the worlds: their small differences do not survive in half precision."""
+    torch.manual_seed(0)
+    a = torch.full((2, 3, 32, 32), 0.4)
+    b = a + 0.01 * torch.randn_like(a)
+    exact = ssim(a, b)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ssim(a, b) == exact
+
+
 def test_ssim_and_psnr_are_those_of_torchmetrics():
     from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 

@@ -49,3 +49,27 @@ def test_perplexity_counts_the_codes_in_use():
     quantizer, _ = some()
     assert quantizer.perplexity(torch.tensor([3, 3, 3])).item() == pytest.approx(1)
     assert quantizer.perplexity(torch.tensor([0, 1, 2, 5])).item() == pytest.approx(4)
+
+
+def test_idle_codes_are_put_where_vectors_are():
+    """All codes start far away: without a restart one serves all, with it all are near."""
+    torch.manual_seed(0)
+    h = torch.randn(4, 3, 8, 8) + 20
+    once = Quantizer(16, 3)
+    assert once.perplexity(once(h)[1]).item() < 3
+    restarts = Quantizer(16, 3, restart=5)
+    found, indices, _ = restarts(h)
+    assert restarts.perplexity(indices).item() > 8
+    assert (found - h).abs().mean() < 1
+    assert "idle" not in restarts.state_dict()
+
+    with torch.no_grad():
+        restarts.codebook.weight[3] = -100.0
+    for _ in range(6):
+        restarts(h)
+    assert restarts.codebook.weight[3].min() > 10
+    with torch.no_grad():
+        restarts.eval().codebook.weight[3] = -100.0
+    for _ in range(6):
+        restarts(h)
+    assert restarts.codebook.weight[3].max() == -100  # in training alone

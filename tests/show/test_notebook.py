@@ -98,3 +98,6 @@ def test_a_brush_is_played_with_square_by_square(displayed):
     brush.squares[6].value = False
     assert seen == [(5, 6), (0, 5, 6), (0, 5)]
     assert draw(brush.value)[:, :, 0].nonzero()[0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]  # rows of two blocks of 2 x 2
+    assert brush.children[0].value == "where"
+    with pytest.raises(ValueError, match="4 squares do not fit into 9 pixels"):
+        show.Brush.mask((), 9, 4)
