@@ -184,7 +184,7 @@ HISTORY: tuple[System, ...] = (
         "14",
         Anatomy("diffusion in latents", "BERT-like", "autoencoder and U-Net", "cross-attention", "LAION-400M"),
         module="t2i_course.diffusion.latent_diffusion:LatentDiffusion",
-        variants={"ldm_text": 872_300_484},
+        variants={"small": 7_596_224, "ldm_text": 872_300_484},
     ),
     System(
         2022,
@@ -222,6 +222,7 @@ HISTORY: tuple[System, ...] = (
         Anatomy("diffusion in latents", "CLIP, frozen", "autoencoder and U-Net", "cross-attention", "LAION-5B"),
         module="t2i_course.diffusion.latent_diffusion:StableDiffusion",
         variants={
+            "small": 7_596_224,
             "sd_1": 859_520_964,
             "sd_1_inpainting": 859_535_364,
             "sd_2_base": 865_910_724,

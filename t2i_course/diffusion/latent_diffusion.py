@@ -37,8 +37,9 @@ class LatentDiffusion:
     """The three networks, ready to draw.
 
     read: captions -> context (B, T, K). scale: what latents are multiplied with before diffusion. released: as CompVis'
-    code, timesteps start at 1, and the last step ends at t = 0. size (of the pictures), steps, guidance_scale and
-    sampler: what is taken unless another is asked for.
+    code, timesteps start at 1, and the last step ends at t = 0. until: where drawing ends: the guess that is made there
+    is the picture, because a small network makes it no better with less noise. size (of the pictures), steps,
+    guidance_scale and sampler: what is taken unless another is asked for.
     """
 
     small = "ldm"  # which of the small models ships (small.py)
@@ -55,10 +56,11 @@ class LatentDiffusion:
         steps: int = 50,
         guidance_scale: float = 7.5,
         sampler: str = "ddim",
+        until: int = 0,
     ):
         self.read, self.unet, self.autoencoder = read, unet.eval(), autoencoder.eval()
         self.process, self.scale, self.size, self.released = process, scale, size, released
-        self.steps, self.guidance_scale, self.sampler = steps, guidance_scale, sampler
+        self.steps, self.guidance_scale, self.sampler, self.until = steps, guidance_scale, sampler, until
 
     @classmethod
     def load(
@@ -122,7 +124,7 @@ class LatentDiffusion:
         null = self.read([negative] * len(captions))
         z = self._noise(len(captions), seed, size) if z is None else z
         z = z.to(context.device)  # float32, whatever the networks are
-        ts = self._timesteps(steps, sampler)
+        ts = self.timesteps(steps, sampler)
         if start is not None:
             if not 0 < strength <= 1:
                 raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
@@ -198,7 +200,7 @@ class LatentDiffusion:
             return self.draw(captions, seed, beside=beside, **options)
         known = self.encode(pictures)
         eps = self._noise(len(captions), seed, options["size"]).to(known)
-        ts = self._timesteps(options.get("steps") or self.steps, options.get("sampler") or self.sampler)
+        ts = self.timesteps(options.get("steps") or self.steps, options.get("sampler") or self.sampler)
         for (z, _), t in zip(self.latents(captions, seed, **options), [*ts[1:], -1], strict=True):
             z.copy_(small * z + (1 - small) * self.process.add_noise(known, t, eps))  # the sampler goes on from it
         return torch.where(hole.bool(), self.decode(z), pictures)
@@ -236,12 +238,16 @@ class LatentDiffusion:
             raise ValueError(f"size={size}: height and width must be multiples of {step}.")
         return noise(seed, batch, self.autoencoder.z, *(n // self.autoencoder.factor for n in (height, width)))
 
-    def _timesteps(self, steps: int, sampler: str) -> list[int]:
+    def timesteps(self, steps: int, sampler: str) -> list[int]:
+        """Those that a sampler visits, from much noise to little."""
         if sampler not in SAMPLERS:
             raise ValueError(f"There is no sampler {sampler!r}. There are: {', '.join(SAMPLERS)}.")
         if sampler in ("dpm_solver", "euler", "heun"):
-            return samplers.from_end_to_end(self.process, steps)
-        return samplers.evenly(self.process, steps, offset=int(self.released))
+            ts = samplers.from_end_to_end(self.process, steps)
+        else:
+            ts = samplers.evenly(self.process, steps, offset=int(self.released))
+        left = 1 - self.until / len(self.process.alpha_bar)  # the same way, in the part from `until` on
+        return list(dict.fromkeys(round(self.until + left * t) for t in ts))  # none twice, where steps are many
 
     def _sample(self, sampler: str, denoise: Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
         end = 0 if self.released else -1

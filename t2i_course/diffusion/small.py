@@ -71,6 +71,7 @@ class Config:
     predicts: str = "x0"
     shift: float = 1.0  # of the noise schedule
     detail: float = 0.0  # see Process
+    until: int = 0  # see LatentDiffusion
 
     @property
     def process(self) -> Process:
@@ -86,9 +87,17 @@ def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
 
 SMALL = {
     "ddpm": Config(unet(48, 96, (1, 1.5)), 32, fold=4, reader="clip", worlds=("flowers", "birds")),
-    "ldm": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, detail=0.3),
+    "ldm": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, detail=0.3, until=130),
     "ldm_clip": Config(
-        unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, detail=0.3, reader="clip", skip_last=1
+        unet(32, 96, (1, 4 / 3)),
+        128,
+        "small_kl_f8",
+        fold=2,
+        shift=2.0,
+        detail=0.3,
+        until=130,
+        reader="clip",
+        skip_last=1,
     ),
 }
 
@@ -142,6 +151,7 @@ def system(
         steps=30,
         guidance_scale=5.0,
         sampler="ddpm",
+        until=config.until,
     )
 
 

@@ -144,3 +144,18 @@ def test_words_count_more(system):
     louder, plain, null = (reader([text])[0] for text in ("a (red:2) bird", "a red bird", ""))
     torch.testing.assert_close(louder[2:5], null[2:5] + 2 * (plain - null)[2:5])
     assert torch.equal(louder[5:], plain[5:])
+
+
+def test_a_drawing_may_end_before_the_noise_is_gone(system, monkeypatch):
+    """Of the guess at `until` the picture is made, whatever the sampler; the way there has as many steps."""
+    whole = {sampler: system.timesteps(10, sampler) for sampler in SAMPLERS}
+    monkeypatch.setattr(system, "until", 300)
+    for sampler, ts in whole.items():
+        part = system.timesteps(10, sampler)
+        assert len(part) == len(ts)
+        assert min(part) >= 300 > min(ts)
+        assert part == sorted(part, reverse=True)
+        *_, (z, guess) = system.latents(["a red flower"], steps=10, sampler=sampler)
+        torch.testing.assert_close(z, guess, atol=1e-4, rtol=1e-4)
+    many = system.timesteps(1000, "dpm_solver")
+    assert len(many) == len(set(many)) <= 700

@@ -1,0 +1,447 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   t2i:
+#     chapter: "14"
+#     title: Latent diffusion
+#     year: 2021
+#     system: diffusion in the latents of an autoencoder
+#     promise: say what an autoencoder keeps and what it throws away, measure what leaving pixels saves, and draw pictures of 128 x 128 pixels, and wider ones, from captions of all three worlds
+#     needs: two CPU cores, no network
+#     minutes: 75
+# ---
+
+# %% [markdown]
+# # 14 · Latent diffusion: leave the pixels (2021)
+#
+# **After this chapter you will be able to**
+# * say which part of a picture is costly and worth little, and measure it,
+# * say by which four terms an autoencoder is trained whose latent a diffusion model can learn, and what KL and VQ change,
+# * calculate what it saves to draw latents in place of pixels, and
+# * draw wider than anything that the model has ever seen, and say why that works.
+#
+# *Walks through the lecture's latent diffusion: two stages, KL against VQ, cross-attention to a reader of captions. No
+# GPU, no network; the README says how long it runs.*
+
+# %%
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from t2i_course import show, timeline, worlds
+from t2i_course.codec.autoencoder import SMALL, VARIANTS, Autoencoder
+from t2i_course.nn.unet import UNet
+from t2i_course.worlds.base import to_uint8
+
+system = timeline.load("latent_diffusion")
+every = [worlds.load(name) for name in worlds.NAMES]
+CAPTIONS = [
+    "a purple flower with a yellow centre",
+    "a flower with round white petals at night",
+    "this small bird has a red breast and a yellow bill",
+    "a blue bird that is in the snow",
+    "a dog is on the street",
+    "a boat on the sea at sunset",
+]
+show.pictures(
+    system.draw(CAPTIONS, seed=2),
+    CAPTIONS,
+    columns=3,
+    inches=2.6,
+    alt="Two flowers, two birds and two scenes at 128 x 128 pixels, drawn by the small latent diffusion model.",
+)
+
+# %% [markdown]
+# Do not expect too much of these: an hour of one core is very little for pictures of this size from three worlds. What kind
+# of picture was asked for is there; its colors and forms are often not. How often, the judge says at the end of the chapter;
+# which part of the model had learned least, chapter 15.
+#
+# ## The story
+#
+# By the end of 2021 diffusion models draw better than GANs, and cost more than most people have: the best one of
+# chapter 12 took hundreds of days of a V100 to train, and takes five days of an A100 to draw 50,000 pictures. In Heidelberg and Munich Robin
+# Rombach, Andreas Blattmann, Dominik Lorenz, Patrick Esser and Björn Ommer have few GPUs, and an autoencoder: the VQGAN of
+# chapter 9. Their transformer drew its codes one by one. Now they ask what happens if diffusion draws its latents, all
+# at once. *"High-Resolution Image Synthesis with Latent Diffusion Models"* appears in December 2021. With a BERT-like
+# reader and 400 million captioned pictures it draws what one writes; and it is published with its weights. Eight months
+# later the same code is called Stable Diffusion (chapter 15).
+#
+# ## What is costly, and worth little
+#
+# Most of the numbers of a picture say what nobody looks at: the grain of the paper, the exact course of an edge. The paper
+# calls removing it *perceptual compression*, and it is easy: an autoencoder does it, once and for all. What is left, that
+# this is a bird and where it sits, is *semantic*; that is what diffusion is for. So there are two stages:
+#
+# $$ z = E(x), \qquad \hat{x} = D(z), \qquad x \in \mathbb{R}^{H \times W \times 3}, \quad z \in \mathbb{R}^{H/f \times W/f \times c} $$
+#
+# and everything of chapter 11, with $z$ in the place of $x$:
+#
+# $$ L = \mathbb{E}_{z, \epsilon, t} \big\lVert \epsilon - \epsilon_\theta(z_t,\, t,\, \tau_\theta(\text{caption})) \big\rVert^2 $$
+#
+# (Our small one predicts $z$ in the place of $\epsilon$; chapter 11 says why.)
+#
+# ## The autoencoder
+#
+# It halves height and width $\log_2 f$ times. These are the ones that were published, and ours:
+
+# %%
+rows = []
+for name, config in {**VARIANTS, **SMALL}.items():
+    with torch.device("meta"):
+        size = sum(p.numel() for p in Autoencoder(config).parameters())
+    f = 2 ** (len(config.mults) - 1)
+    rows.append({"autoencoder": name, "f": f, "numbers of a place": config.z})
+    rows[-1] |= {"codes": config.codes or "(KL)", "one for ... numbers of the picture": 3 * f * f / config.z}
+    rows[-1]["parameters"] = f"{size:,}"
+show.table(rows, digits=0)
+
+# %% [markdown]
+# It is trained by four terms: pixels should be right, a network that has seen many pictures should see the same in both,
+# the latent should be simple, and a discriminator should find every patch true. The last but one comes in two kinds.
+# **KL**: each place says how sure it is, and is drawn towards $N(0, 1)$, very gently; the latent stays continuous. **VQ**:
+# each place takes the nearest entry of a codebook. Diffusion needs something continuous, so it draws the vectors *before*
+# that choice, and the codebook is the first layer of the decoder: whatever is drawn is moved to the nearest code. How strongly
+# the discriminator pulls is chosen anew at each step, so that its gradient at the last layer is half as long as that of the
+# reconstruction.
+
+# %%
+from t2i_course.codec import losses as codec_losses
+
+show.source(codec_losses.losses, codec_losses.adaptive_weight)
+
+# %% [markdown]
+# ## What the latent keeps
+#
+# Two small ones were trained for this course, on all three worlds: one KL, one VQ, both with $f = 8$. What comes back?
+
+# %%
+codecs = {name: Autoencoder.load(name) for name in ("small_kl_f8", "small_vq_f8")}
+some = torch.cat([next(world.batches("val", 128, 2, n=2, shuffle=False)).pictures for world in every])
+copies = {name: codec.decode(codec.encode(some)).clamp(-1, 1) for name, codec in codecs.items()}
+shown = torch.cat([some, *copies.values()])
+show.pictures(
+    shown,
+    [name if i == 0 else "" for name in ("true", *copies) for i in range(len(some))],
+    columns=6,
+    inches=1.6,
+    alt="Six true pictures in the first row; below, the copies of each small autoencoder: colors and forms stay, the finest "
+    "lines blur.",
+)
+
+# %% [markdown]
+# Now in numbers: how near the pixels are (PSNR, SSIM), how near the features (rFID: the world's own FID between pictures
+# and their copies), and what a caption is about: which share of the facts does the judge still read in the copies?
+
+# %%
+import json
+
+from t2i_course.paths import DATA
+
+measured = json.loads((DATA / "benchmarks" / "autoencoders.json").read_text())
+show.table(
+    [
+        {
+            "world": row["world"],
+            "autoencoder": row["autoencoder"],
+            "numbers": row["numbers"],
+            "PSNR": row["psnr"],
+            "SSIM": row["ssim"],
+            "rFID (world)": row["rfid"],
+            "facts read": row["accuracy"],
+            "in true pictures": row["ceiling"],
+        }
+        for row in sorted(measured["rows"], key=lambda row: row["world"])
+    ],
+    digits=2,
+)
+print(f"{measured['n']} pictures of each world, measured by {measured['command']}")
+
+# %% [markdown]
+# **Notice** what goes first: lines a pixel or two wide. What captions speak of is larger; compare the last two columns. And
+# how many numbers are left of the picture's 49,152? A number of a KL latent is worth as many bits as it can be told apart in
+# its own noise, a code of a VQ latent the logarithm of the size of its codebook, if all of it is in use:
+
+# %%
+rows = [{"": "the picture", "bits": some[0].numel() * 8.0, "codes in use": ""}]
+for name, codec in codecs.items():
+    z = codec.encode(some)
+    rows.append({"": name, "codes in use": ""})
+    if codec.quantizer:
+        rows[-1]["bits"] = z[0, 0].numel() * np.log2(codec.config.codes)
+        rows[-1]["codes in use"] = codec.quantizer.perplexity(codec.quantizer.indices(z)).item()
+    else:
+        mean, log_variance = codec.moments(some)
+        ratio = mean.std((0, 2, 3)) / (log_variance / 2).exp().mean((0, 2, 3))
+        rows[-1]["bits"] = z[0, 0].numel() * ratio.log2().sum().item()
+show.table(rows, digits=0)
+
+# %% [markdown]
+# The course's latent diffusion takes `small_kl_f8`. How was it trained?
+
+# %%
+record = json.loads((DATA / "weights" / "small_kl_f8.json").read_text())
+print(f"{record['steps']:,} steps in {record['seconds'] / 60:.0f} minutes on {record['hardware']}")
+
+# %% [markdown]
+# What does a latent look like? Each of its channels is a small picture of its own:
+
+# %%
+codec = codecs["small_kl_f8"]
+z = codec.encode(some[2:3])
+channels = z[0] / z.abs().max()
+show.pictures(
+    torch.cat(
+        [
+            F.interpolate(some[2:3], size=64),
+            channels[:, None].expand(-1, 3, -1, -1).repeat_interleave(4, 2).repeat_interleave(4, 3),
+        ]
+    ),
+    ["x", *(f"channel {k}" for k in range(len(channels)))],
+    columns=9,
+    inches=1.15,
+    alt="A bird, and the eight channels of its latent as small gray pictures, in most of which the bird can be seen.",
+)
+
+# %% [markdown]
+# It is still a picture: places stay where they were. That is why convolutions and attention over places work on it as they
+# do on pixels, and why a part of it can be changed alone. Here 16 places are set to what stands at 16 others, then all are
+# moved by three, and then the latent is mirrored:
+
+# %%
+moved = z.repeat(4, 1, 1, 1)
+moved[1, :, 2:6, 2:6] = z[0, :, 10:14, 10:14]
+moved[2] = z[0].roll(3, 2)
+moved[3] = z[0].flip(2)
+show.pictures(
+    codec.decode(moved).clamp(-1, 1),
+    ["as it was", "16 places from elsewhere", "3 places to the right", "the latent, mirrored"],
+    columns=4,
+    inches=1.9,
+    alt="A copy; a copy with a patch from elsewhere; a copy that moved by 24 pixels; and the mirrored latent, whose decoded "
+    "picture is not the mirrored bird but a broken one.",
+)
+
+# %% [markdown]
+# **Notice** the last one. Convolutions know about moving, not about mirroring: some channels say "an edge, dark on its left",
+# and mirrored they say so in the wrong place. A latent is a picture *for its decoder*.
+#
+# One more number is needed. Diffusion adds noise of variance 1, so what it drowns should vary as much. The latents of an
+# autoencoder vary as they like; so they are multiplied with a constant, once measured. Stable Diffusion's is 0.18215, and
+# whoever forgets it gets a gray soup.
+
+# %%
+print(f"latents vary by {1 / system.scale:.3f}, so they are multiplied with {system.scale:.3f}")
+
+# %% [markdown]
+# ## What it saves
+#
+# The same U-Net, on pixels and on latents. The work of its convolutions grows with the number of places, that of its
+# attention (on the coarser level) with its square. (Ours folds 2 x 2 places of the latent into one, as diffusion transformers do with
+# their patches.)
+
+# %%
+from dataclasses import replace
+
+config, rows = system.unet.config, []
+for name, channels, side in (("pixels", 3, 128), ("latents, f = 8", 8, 16), ("the same, folded (ours)", 32, 8)):
+    net = UNet(replace(config, channels=channels, out=channels))
+    x, context = torch.randn(1, channels, side, side), torch.randn(1, 20, config.context_dim)
+    seconds = {"one step of drawing": [], "one step of training": []}
+    for _ in range(1 if side > 64 else 3):
+        begin = time.perf_counter()
+        with torch.no_grad():
+            net(x, torch.tensor([500]), context)
+        middle = time.perf_counter()
+        net(x, torch.tensor([500]), context).square().mean().backward()
+        for took, since, until in zip(seconds.values(), (begin, middle), (middle, time.perf_counter()), strict=False):
+            took.append(until - since)
+    rows.append({"U-Net on": name, "places": side * side, "numbers": x[0].numel()})
+    rows[-1] |= {name: min(took) for name, took in seconds.items()}
+    rows[-1]["times as fast to train"] = rows[0]["one step of training"] / rows[-1]["one step of training"]
+show.table(rows)
+
+# %% [markdown]
+# (Seconds for one picture.) The paper compares $f$ from 1 to 32 with the same time to train: 4 to 8 are best. At $f = 1$ a
+# model has not learned much when the time is over, at 32 too little of the picture is left.
+#
+# A picture takes thirty steps, each with two questions (guidance), but only one pass of the decoder. Where does the time go?
+
+# %%
+begin = time.perf_counter()
+*_, (z0, _) = system.latents(CAPTIONS[:4], seed=0)
+middle = time.perf_counter()
+system.decode(z0)
+rows = [("30 steps of the U-Net", middle - begin), ("one pass of the decoder", time.perf_counter() - middle)]
+show.table([{"four pictures": name, "seconds": took} for name, took in rows])
+
+# %% [markdown]
+# ## A reader, trained along
+#
+# The captions of chapter 11 were read by CLIP, which had been trained before. Here a small transformer learns to read
+# together with the U-Net, from the same loss, as in the paper. Its words are the keys and values of the U-Net's
+# cross-attention (chapter 03):
+
+# %%
+from t2i_course.text.bert import BERT
+
+show.source(BERT)
+reader = sum(p.numel() for p in system.read.module.parameters())
+print(f"the reader: {reader:,} parameters, the U-Net: {sum(p.numel() for p in system.unet.parameters()):,}")
+
+# %% [markdown]
+# Drawing is what it was: noise, a sampler, guidance. Only the last line is new, the decoder:
+
+# %%
+show.source(type(system).draw, type(system).decode)
+
+# %% [markdown]
+# The film of a drawing. At first the decoder is given what no autoencoder has ever said; it shows what it can:
+
+# %%
+caption = "this bird is yellow and has a black crown"
+frames = [to_uint8(frame)[0] for frame in system.frames([caption], seed=5, steps=30, every=1)]
+show.film(
+    np.stack(frames + frames[-1:] * 12),
+    alt=f"A cloud of color becomes a picture of '{caption}' in thirty steps, decoded after each.",
+)
+
+# %% [markdown]
+# ## Wider than ever seen
+#
+# No layer of the network has a fixed width: the same weights visit every place, however many there are. So let the noise be
+# twice as wide. Below, the same captions at the size that was trained:
+
+# %%
+wide = ["a yellow flower in a green meadow", "a red bird in the sky"]
+show.pictures(
+    system.draw(wide, seed=1, size=(128, 256)),
+    wide,
+    columns=2,
+    inches=3.6,
+    alt="Two pictures, twice as wide as those that the model was trained on.",
+)
+show.pictures(
+    system.draw(wide, seed=1), wide, columns=2, inches=1.8, alt="The same captions, as wide as those pictures are high."
+)
+
+# %% [markdown]
+# **Notice** what becomes of the middle. What a picture *contains* was learned from squares, so there may be two flowers
+# where one was asked for, or one of double width. Stable Diffusion has the same habit beyond 512 pixels; models that were
+# trained on several sizes lose it (chapter 19).
+#
+# ## What does the judge say?
+
+# %%
+from t2i_course.judge.table import judge as judge_system
+
+others = {name: timeline.load(name) for name in ("attngan", "ddpm")}  # they have never seen a scene
+rows = []
+for world in every:
+    for name, drawn_by in {**(others if world.name != "scenes" else {}), "latent_diffusion": system}.items():
+        options = {} if name == "attngan" else {"steps": 10}
+        result = judge_system(
+            lambda captions, seed, by=drawn_by, how=options: by.draw(captions, seed, **how), world, 20, ("test",)
+        )["splits"]
+        rows.append({"world": world.name, "system": timeline.find(name).title})
+        rows[-1]["facts kept"] = result["test"]["accuracy"]
+    for row in ("chance", "ceiling"):
+        rows.append({"world": world.name, "system": f"({row})"})
+        rows[-1]["facts kept"] = result["test"][row]["accuracy"]
+show.table(rows, digits=2)
+
+# %% [markdown]
+# **Notice** how little it is. The DDPM of chapter 11 had as much time for two worlds and 32 x 32 pixels, and it was given a
+# reader. To save work is not to be good at once: in the same hour the GAN of 2017 learns more of its captions. What latents
+# buy is that training *can* go on, at a size where a diffusion model in pixels cannot even begin (the table above).
+#
+# ## Play
+
+
+# %%
+def paint(caption: str, seed: int, steps: int, guidance_scale: float) -> np.ndarray:
+    """Two pictures of one caption: uint8 (H, W, 3)."""
+    drawn = system.draw([caption] * 2, seed, steps=steps, guidance_scale=guidance_scale)
+    return show.grid(to_uint8(F.interpolate(drawn, scale_factor=2.0)), columns=2)
+
+
+show.play(
+    paint,
+    caption="a white flower with a purple centre",
+    seed=(0, 50, 1, 0),
+    steps=(2, 40, 1, 12),
+    guidance_scale=(0.0, 10.0, 0.5, 4.0),
+    alt="Two drawn flowers; caption, seed, number of steps and guidance scale can be changed.",
+)
+
+# %% [markdown]
+# ## Exercise: how simple is the latent?
+#
+# A KL autoencoder says for each number of its latent a mean $\mu$ and a log variance $\log\sigma^2$, and pays for how far
+# that is from $N(0, 1)$:
+#
+# $$ KL = \tfrac12 \sum \big( \mu^2 + \sigma^2 - 1 - \log \sigma^2 \big) $$
+#
+# with the sum over all numbers of its latent. Write it for each picture of a batch. *(Five minutes.)*
+
+
+# %%
+def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """KL to N(0, 1) in nats, of (B, Z, h, w) twice: (B,)."""
+    return mean.sum((1, 2, 3))  # your code here
+
+
+# %%
+def check(answer) -> str:
+    """What is right, or what is wrong with it."""
+    from torch.distributions import Normal, kl_divergence
+
+    generator = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.randn(2, 3, 2, 4, 4, generator=generator)
+    found = answer(mean.clone(), log_variance.clone())
+    wanted = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum((1, 2, 3))
+    if found.shape != wanted.shape:
+        return f"not yet: the shape is {tuple(found.shape)}, not {tuple(wanted.shape)}"
+    if not torch.allclose(found, wanted, rtol=1e-4):
+        return f"not yet: {found[0]:.3f} nats for the first picture, not {wanted[0]:.3f}"
+    return "right"
+
+
+print(check(divergence))
+
+# %% [markdown]
+# **Solution** (folded: click the dots, or the bar, to open it)
+
+
+# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+def divergence_solution(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """KL to N(0, 1) in nats, of (B, Z, h, w) twice: (B,)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum((1, 2, 3))
+
+
+print(check(divergence_solution))
+
+# %% [markdown]
+# What does ours say? For each channel, how much the mean varies from place to place, and how unsure the encoder is of it:
+
+# %%
+mean, log_variance = codec.moments(some)
+show.bars(
+    [str(k) for k in range(codec.z)],
+    {
+        "the mean varies by": mean.std((0, 2, 3)).tolist(),
+        "it is unsure by": (log_variance / 2).exp().mean((0, 2, 3)).tolist(),
+    },
+    alt="For each channel of the latent how much it varies, and beside it, far lower, how unsure the encoder is.",
+)
+
+# %% [markdown]
+# ## What came next
+#
+# One thing was still trained from scratch together with the rest: the reader. A reader that has seen more captions than
+# any of these pictures exists since chapter 10. Freeze it, train on two billion pairs of the web, give the weights away: that is the
+# next chapter.

@@ -1,0 +1,504 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   t2i:
+#     chapter: "15"
+#     title: Stable Diffusion
+#     year: 2022
+#     system: latent diffusion with CLIP's reader, given away
+#     promise: draw the whole architecture with its parameters, say what a frozen reader changes, edit, repaint and mix pictures, and load the published weights into the same code
+#     needs: two CPU cores, no network; for the published weights a file of 2 GB or more
+#     minutes: 90
+# ---
+
+# %% [markdown]
+# # 15 · Stable Diffusion: the one that was given away (2022)
+#
+# **After this chapter you will be able to**
+# * draw the whole system on one page, with the parameters of each part,
+# * say what changes if the reader of captions is CLIP's, and frozen, and measure it,
+# * edit a picture, repaint a part of it, weigh words, and walk from one caption to another, all with one network, and
+# * put the published weights into the very code of this chapter.
+#
+# *Walks through the lecture's Stable Diffusion: "fix the text encoder", its training history, small GPUs, image to image
+# and inpainting. No GPU, no network; the README says how long it runs.*
+
+# %%
+import json
+import os
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from t2i_course import show, timeline, worlds
+from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
+from t2i_course.codec.autoencoder import Autoencoder
+from t2i_course.diffusion import process as samplers
+from t2i_course.diffusion.latent_diffusion import LatentDiffusion
+from t2i_course.nn.noise import noise, slerp
+from t2i_course.nn.unet import VARIANTS as UNETS
+from t2i_course.nn.unet import UNet
+from t2i_course.paths import DATA
+from t2i_course.text.clip import VARIANTS as CLIPS
+from t2i_course.text.clip import TextTower
+from t2i_course.worlds.base import to_uint8
+
+system = timeline.load("stable_diffusion")
+every = [worlds.load(name) for name in worlds.NAMES]
+CAPTIONS = [
+    "a flower with red petals and a yellow centre",
+    "a blue flower at night, with green leaves",
+    "this bird is yellow and has a black crown",
+    "a red bird that is in the snow",
+    "a cat is in the snow",
+    "a house on the street at night",
+]
+show.pictures(
+    system.draw(CAPTIONS, seed=3),
+    CAPTIONS,
+    columns=3,
+    inches=2.6,
+    alt="Two flowers, two birds and two scenes at 128 x 128 pixels, drawn by the small Stable Diffusion of this course.",
+)
+
+# %% [markdown]
+# ## The story
+#
+# In the summer of 2022 whoever wants to draw by caption has to wait: DALL·E 2 has a waiting list, Imagen is a paper without
+# a program, the weights of both are secret. The authors of latent diffusion (chapter 14; Robin Rombach and Patrick Esser have
+# a hand in both) train theirs again on two billion captioned pictures of LAION, at Stability AI's cost. They change hardly
+# anything: the reader is now the text tower of CLIP, trained before and **frozen**. On the 22nd of August they publish the
+# weights. A graphics card made for games suffices. Within weeks there are plug-ins and apps, within months fine-tuned models by
+# the thousand, and in January 2023 the first lawsuits. No other model of this course was read, changed and quarreled about by
+# so many.
+#
+# ## The whole of it
+#
+# Three networks. Here are the published ones, built without memory for their weights, and ours:
+
+# %%
+with torch.device("meta"):
+    full = {
+        "reader (CLIP, frozen)": TextTower(CLIPS["vit_l_14"]),
+        "U-Net": UNet(UNETS["sd_1"]),
+        "autoencoder (frozen)": Autoencoder(AUTOENCODERS["kl_f8"]),
+    }
+small = (system.read.module, system.unet, system.autoencoder)
+
+
+def size(net) -> int:
+    """How many parameters are used; CLIP's last projection is not."""
+    return sum(p.numel() for name, p in net.named_parameters() if not name.startswith("project."))
+
+
+count = {name: (size(net), size(other)) for (name, net), other in zip(full.items(), small, strict=True)}
+count["all together"] = tuple(map(sum, zip(*count.values(), strict=True)))
+show.table(
+    [
+        {"part": name, "Stable Diffusion 1.5": f"{theirs:,}", "small (this course)": f"{ours:,}"}
+        for name, (theirs, ours) in count.items()
+    ]
+)
+
+# %%
+fig, axis = plt.subplots(figsize=(11, 3.9))
+reader_size, unet_size, codec_size, _ = (f"{theirs / 1e6:.0f} M" for theirs, _ in count.values())
+
+
+def box(x: float, y: float, width: float, height: float, text: str, color: str) -> None:
+    """A part of the architecture."""
+    axis.add_patch(plt.Rectangle((x, y), width, height, color=color, alpha=0.25, lw=0))
+    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8.5)
+
+
+def arrow(x: float, y: float, to_x: float, to_y: float, text: str = "") -> None:
+    """What goes from one part to another."""
+    axis.annotate("", (to_x, to_y), (x, y), arrowprops={"arrowstyle": "->", "color": "#2E2A3B"})
+    axis.text((x + to_x) / 2, (y + to_y) / 2 + 0.12, text, ha="center", fontsize=8)
+
+
+box(0, 3, 2.2, 1, f"CLIP's text tower\n{reader_size}, frozen", "#868C98")
+levels = [int(UNETS["sd_1"].dim * mult) for mult in UNETS["sd_1"].mults]
+for k, channels in enumerate(levels):
+    height = 2.6 - 0.5 * k
+    box(3.6 + 0.62 * k, 1.6 - height / 2, 0.55, height, f"{channels}\n{64 >> k}²", "#2F6DB5")
+    box(8.62 - 0.62 * k, 1.6 - height / 2, 0.55, height, f"{channels}\n{64 >> k}²", "#2F6DB5")
+    axis.plot((4.15 + 0.62 * k, 8.62 - 0.62 * k), (2.8 - 0.25 * k,) * 2, ":", color="#2F6DB5", lw=1)  # skips
+box(6.08, 1.25, 0.55, 0.7, "mid", "#2F6DB5")
+axis.text(7.2, 3.15, f"U-Net, {unet_size}: channels and places of its levels", ha="center", fontsize=8.5)
+box(10.2, 1.1, 1.9, 1, f"decoder\n(with the encoder\n{codec_size})", "#E4572E")
+axis.text(-0.1, 4.15, '"a caption", and "" for guidance', fontsize=9)
+arrow(2.2, 3.5, 5.3, 3.5, "context 77 x 768")
+arrow(5.3, 3.5, 5.3, 3.32, "")
+box(0, 1.1, 1.9, 1, "noise\n4 x 64 x 64", "#E0A526")
+arrow(1.9, 1.6, 3.55, 1.6, "z_t, t")
+arrow(9.2, 1.6, 10.15, 1.6, "z_0")
+arrow(12.1, 1.6, 13.2, 1.6, "picture\n512²")
+axis.annotate("", (3.4, 0.3), (9.1, 0.3), arrowprops={"arrowstyle": "->", "color": "#2E2A3B"})
+axis.text(6.2, -0.05, "50 times: a step of the sampler, with guidance", ha="center", fontsize=8.5)
+axis.set(xlim=(-0.2, 13.6), ylim=(-0.3, 4.4))
+axis.axis("off")
+show.figure(
+    fig,
+    "The architecture: a caption goes through CLIP's text tower into the U-Net of four levels, noise goes round it fifty "
+    "times, and the decoder makes a picture of what comes out.",
+)
+
+# %% [markdown]
+# Its training, as the model cards tell it; 32 machines of 8 A100 each, batches of 2,048. Each version begins where an
+# earlier one ended:
+#
+# | version | from | steps, size | pictures |
+# |---|---|---|---|
+# | 1.1 | nothing | 237,000 at 256², 194,000 at 512² | LAION-2B in English; then those of LAION-5B of 1024² and more |
+# | 1.2 | 1.1 | 515,000 at 512² | of LAION-2B, what a network finds beautiful (above 5 of 10), without watermarks |
+# | 1.3 | 1.2 | 195,000 at 512² | the same; one caption in ten left out, for guidance |
+# | 1.4 | 1.2 | 225,000 at 512² | another choice of beautiful ones; one caption in ten left out |
+# | 1.5 | 1.2 | 595,000 at 512² | the same; published by Runway in October |
+#
+# That is about 150,000 hours of an A100, and of the whole only the U-Net was trained.
+#
+# Ours:
+
+# %%
+record = json.loads((DATA / "weights" / "ldm_clip.json").read_text())
+theirs = 2048 * (237_000 + 194_000 + 515_000 + 595_000)
+print(f"{record['steps']:,} steps of 24 pictures in {record['seconds'] / 60:.0f} minutes on {record['hardware']}")
+print(f"Stable Diffusion 1.5 saw {theirs / (24 * record['steps']):,.0f} times as many pictures")
+
+# %% [markdown]
+# ## From prompt to pixels
+#
+# All that happens between a caption and a picture, in fifteen lines; everything that they call you know from chapters 10
+# (CLIP), 11 (sampler), 12 (guidance) and 14 (autoencoder).
+
+
+# %%
+@torch.no_grad()
+def prompt_to_pixels(
+    system: LatentDiffusion, caption: str, seed: int = 0, steps: int = 30, s: float = 5.0
+) -> torch.Tensor:
+    """One picture (1, 3, H, W): all of Stable Diffusion."""
+    context = system.read(["", caption])
+    side = system.size // system.autoencoder.factor
+    z = noise(seed, 1, system.autoencoder.z, side, side).to(context.device)
+
+    def denoise(z: torch.Tensor, t: int) -> torch.Tensor:
+        both, times = torch.cat([z, z]).to(context.dtype), torch.full((2,), t, device=z.device)
+        without, asked = system.unet(both, times, context).float().chunk(2)
+        return without + s * (asked - without)
+
+    *_, (z, _) = samplers.ddim(system.process, denoise, z, system.timesteps(steps, "ddim"))
+    return system.decode(z)
+
+
+caption = "a bird with a yellow breast is in the water"
+show.pictures(prompt_to_pixels(system, caption), [caption], inches=2.6, alt=f"'{caption}', drawn by the lines above.")
+
+# %% [markdown]
+# The library's own has more options, but not more ideas:
+
+# %%
+show.source(LatentDiffusion.latents, LatentDiffusion.decode)
+
+# %% [markdown]
+# ## Fix the reader
+#
+# Chapter 14 trained its reader along; this one has CLIP's, frozen. U-Net, autoencoder, recipe and minutes are the same. But
+# CLIP comes with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it had been paid
+# for. Which one keeps more of the captions? Facts kept and FID against the guidance scale (chapter 12), with 200 captions for
+# each point, measured once by the command in the title:
+
+# %%
+measured = json.loads((DATA / "benchmarks" / "guidance.json").read_text())
+named = {"latent_diffusion": "trained along (ch. 14)", "stable_diffusion": "CLIP, frozen (ch. 15)"}
+fig, axes = plt.subplots(1, 3, figsize=(11, 3))
+for axis, world in zip(axes, every, strict=True):
+    for name, label in named.items():
+        points = [row for row in measured["curves"][name] if row["world"] == world.name]
+        x, y, error = zip(*((p["guidance_scale"], p["accuracy"], p["standard_error"]) for p in points), strict=True)
+        axis.errorbar(x, y, error, marker="o", ms=3, lw=1.2, capsize=2, label=label)
+    axis.set(title=world.name, xlabel="guidance scale", ylabel="facts kept" if world is every[0] else "")
+    axis.spines[["top", "right"]].set_visible(False)
+axes[0].legend(frameon=False, fontsize=8)
+fig.suptitle(measured["command"], fontsize=9)
+fig.tight_layout()
+show.figure(
+    fig, "Facts kept against the guidance scale for both readers, one panel for each world, with standard errors."
+)
+
+# %%
+rows = []
+for world in every:
+    rows.append({"world": world.name})
+    for name, label in named.items():
+        best = max(
+            (row for row in measured["curves"][name] if row["world"] == world.name), key=lambda row: row["accuracy"]
+        )
+        rows[-1] |= {f"{label}: best": f"{best['accuracy']:.2f} ± {best['standard_error']:.2f}"}
+        rows[-1] |= {f"at s ({label})": best["guidance_scale"], f"FID ({label})": best["fid"]}
+show.table(rows, digits=1)
+
+# %% [markdown]
+# Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out. CLIP's
+# loss looks at one place alone, the end of the caption, so what the last block says at the other words was never asked for.
+#
+# ## Image to image
+#
+# A picture need not begin as noise. Give a picture *some* noise and let the sampler go on from there with a caption (SDEdit,
+# Meng et al. 2021): little noise, and it stays as it was; much, and only the caption counts.
+
+# %%
+show.source(LatentDiffusion.edit)
+
+# %%
+sketch = np.full((128, 128, 3), (205, 225, 240), np.uint8)
+rows_, columns_ = np.mgrid[:128, :128]
+sketch[(rows_ - 60) ** 2 + (columns_ - 62) ** 2 < 34**2] = (190, 40, 50)
+sketch[(rows_ - 60) ** 2 + (columns_ - 62) ** 2 < 13**2] = (235, 200, 60)
+sketch[94:, 58:66] = (60, 130, 60)
+sketch = torch.from_numpy(sketch).permute(2, 0, 1)[None].float() / 127.5 - 1
+strengths = (0.2, 0.4, 0.6, 0.8, 1.0)
+caption = "a red flower with a yellow centre"
+edited = torch.cat([system.edit(sketch, [caption], seed=2, strength=s) for s in strengths])
+show.pictures(
+    torch.cat([sketch, edited]),
+    ["the sketch", *(f"strength {s}" for s in strengths)],
+    columns=6,
+    inches=1.7,
+    alt="A sketch made of a red disk, a yellow disk and a green line; with growing strength less of it is left.",
+)
+
+
+# %% [markdown]
+# How much of the sketch does the sampler start with? $\sqrt{\bar\alpha_t}$ of it, at the timestep where each strength begins:
+
+# %%
+ts = system.timesteps(system.steps, system.sampler)
+starts = [ts[len(ts) - max(1, int(len(ts) * s))] for s in strengths]
+show.table(
+    [
+        {"strength": s, "t": t, "of the sketch": system.process.alpha_bar[t].sqrt().item()}
+        for s, t in zip(strengths, starts, strict=True)
+    ],
+    digits=2,
+)
+
+# %%
+petals = (sketch[:, 0] > 0.3) & (sketch[:, 1] < -0.5)  # the red ones
+
+
+def edit(caption: str, hue: str, strength: float, seed: int) -> np.ndarray:
+    """The sketch with petals of another color, and what becomes of it: uint8 (H, W, 3)."""
+    color = torch.tensor({"red": (190, 40, 50), "blue": (50, 70, 190), "purple": (130, 60, 170)}[hue])
+    start = torch.where(petals[:, None], color.view(1, 3, 1, 1) / 127.5 - 1, sketch)
+    drawn = system.edit(start, [caption], seed, strength=strength, steps=20)
+    return show.grid(to_uint8(F.interpolate(torch.cat([start, drawn]), scale_factor=2.0)), columns=2)
+
+
+show.play(
+    edit,
+    caption="a flower with a yellow centre",
+    hue=["red", "blue", "purple"],
+    strength=(0.1, 1.0, 0.1, 0.6),
+    seed=(0, 30, 1, 0),
+    alt="Left a sketch of a flower, right what becomes of it; caption, color of the petals, strength and seed can be changed.",
+)
+
+# %% [markdown]
+# ## Repaint a part
+#
+# After each step, put back what is to stay, with as much noise as there still is: the network only ever decides about the
+# rest, but sees the whole. (Stable Diffusion's inpainting variant was trained further for it and is shown mask and picture as
+# five more channels.)
+
+# %%
+show.source(LatentDiffusion.inpaint)
+
+
+# %%
+(batch,) = every[1].batches("val", 128, 6, n=6, shuffle=False)
+original = batch.pictures[3:4]
+
+
+def repaint(caption: str, where: tuple[int, ...], seed: int) -> np.ndarray:
+    """What was there, with the chosen squares gray, and what is there now: uint8 (H, W, 3)."""
+    mask = torch.from_numpy(show.Brush.mask(where, 128))[None, None]
+    drawn = system.inpaint(original, mask, [caption], seed, steps=12)
+    shown = torch.cat([original * (1 - 0.7 * mask), drawn])
+    return show.grid(to_uint8(F.interpolate(shown, scale_factor=2.0)), columns=2)
+
+
+brush = show.Brush(8, tuple(8 * row + column for row in (1, 2, 3, 4) for column in (2, 3, 4, 5)))
+show.play(
+    repaint,
+    caption="a red bird with a black bill",
+    where=brush,
+    seed=(0, 30, 1, 0),
+    alt="Left a bird, the chosen squares of it grayed; right the same picture with these squares drawn anew. "
+    "The caption, the squares and the seed can be changed.",
+)
+
+# %% [markdown]
+# Click squares to choose them, and again to keep them; the picture is drawn after each click. To go on beyond the edge
+# (*outpainting*) is the same with a larger canvas, of which all but the picture is to be drawn:
+
+# %%
+canvas, mask = F.pad(original, (64, 64)), F.pad(torch.zeros(1, 1, 128, 128), (64, 64), value=1.0)
+show.pictures(
+    torch.cat([canvas, system.inpaint(canvas, mask, ["a bird in the sky"], 2)]),
+    ["the canvas", "drawn on"],
+    columns=2,
+    inches=3.4,
+    alt="Left a bird in the middle of a gray canvas that is twice as wide; right the same bird, the canvas filled on both sides.",
+)
+
+# %% [markdown]
+# ## Weigh words
+#
+# The context is one vector for each word, so a word can be made to count more: its vectors are moved away from those of an
+# empty caption, or towards them. (Words after it have heard of it, as CLIP reads from left to right: with weight 0 it does
+# not vanish altogether.) People write it like this:
+
+# %%
+weights = (0, 0.5, 1, 1.5, 2.5)
+texts = [f"a flower with (red petals:{w}) and a yellow centre" for w in weights]
+show.pictures(
+    torch.cat([system.draw([text], seed=4) for text in texts]),  # one by one, so that all start with the same noise
+    [f"(red petals:{w})" for w in weights],
+    columns=5,
+    inches=1.8,
+    alt="The same seed five times, while the words 'red petals' count from nothing to two and a half times as much.",
+)
+
+# %% [markdown]
+# ## From one caption to another
+#
+# Contexts can be mixed, and noise can: along an arc, because halfway on a straight line it would be too weak.
+
+# %%
+first, last = "a purple flower at night", "a yellow bird in the snow"
+way = system.between(first, last, 9, seeds=(5, 6), steps=20, sampler="ddim")
+show.pictures(
+    way,
+    [first, *[""] * 7, last],
+    columns=9,
+    inches=1.25,
+    alt=f"Nine pictures on the way from '{first}' to '{last}'.",
+)
+show.film(
+    np.repeat(np.repeat(to_uint8(torch.cat([way, way.flip(0)])), 2, 1), 2, 2),
+    alt="The same as a film, there and back.",
+)
+
+# %% [markdown]
+# ## The real one
+#
+# Nothing of the above was written for the small model. Set `T2I_STABLE_DIFFUSION` to a file as it was published
+# (`.safetensors` or `.ckpt`) or to a folder of diffusers, and `prompt_to_pixels` draws with 860 million parameters; `edit`,
+# `inpaint` and `between` take them, too. From a shell:
+# `t2i draw stable_diffusion "a photograph of an astronaut riding a horse" --weights FILE -o astronaut.png` (on a GPU
+# with `--half`).
+
+# %%
+weights = os.environ.get("T2I_STABLE_DIFFUSION")
+if weights:
+    big = LatentDiffusion.load("sd_1", weights, half=torch.cuda.is_available())
+    prompt = "a photograph of an astronaut riding a horse"
+    picture = prompt_to_pixels(big, prompt, s=7.5)
+    show.pictures(picture, [prompt], inches=5, alt="An astronaut on a horse, drawn by the published weights.")
+else:
+    print("T2I_STABLE_DIFFUSION is not set, so the published weights are not loaded.")
+
+# %% [markdown]
+# What it costs. Each part, ours beside that of diffusers, with the same weights on the same machine, as
+# `tests/benchmarks/` measured it:
+
+# %%
+measured = json.loads((DATA / "benchmarks" / "stable_diffusion.json").read_text())["rows"]
+show.table(
+    [
+        {
+            "part": row["part"],
+            "numbers": row["precision"],
+            "on": row["hardware"],
+            "seconds": row["ours"]["seconds"],
+            "time, of diffusers'": row["time ratio"],
+            "memory, of diffusers'": row["memory ratio"],
+        }
+        for row in measured
+        if "time ratio" in row
+    ],
+    digits=2,
+)
+
+# %% [markdown]
+# ## Exercise: noise between noises
+#
+# Mix two noises along an arc: with $\theta$ the angle between $a$ and $b$,
+#
+# $$ \text{slerp}(a, b, u) = \frac{\sin((1-u)\,\theta)}{\sin\theta}\, a + \frac{\sin(u\,\theta)}{\sin\theta}\, b $$
+#
+# *(Five minutes.)*
+
+
+# %%
+def mixed(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
+    """Between two noises of the same shape; u is 0 at a and 1 at b."""
+    return (1 - u) * a + u * b  # your code here
+
+
+# %%
+def check(answer) -> str:
+    """What is right, or what is wrong with it."""
+    a, b = noise(0, 2, 4, 16, 16)
+    for u in (0.0, 0.25, 0.5, 1.0):
+        found = answer(a.clone(), b.clone(), u)
+        if found.shape != a.shape:
+            return f"not yet: the shape is {tuple(found.shape)}, not {tuple(a.shape)}"
+        if not torch.allclose(found, slerp(a, b, u), atol=1e-4):
+            off = (found - slerp(a, b, u)).abs().max()
+            return f"not yet: at u = {u} it is off by up to {off:.3f}, and its deviation is {found.std():.2f}"
+    return "right"
+
+
+print(check(mixed))
+
+# %% [markdown]
+# **Solution** (folded: click the dots, or the bar, to open it)
+
+
+# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+def mixed_solution(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
+    """Between two noises of the same shape; u is 0 at a and 1 at b."""
+    theta = torch.arccos((a * b).sum() / (a.norm() * b.norm()))
+    return (torch.sin((1 - u) * theta) * a + torch.sin(u * theta) * b) / torch.sin(theta)
+
+
+print(check(mixed_solution))
+
+# %% [markdown]
+# And this is why: noise that is too weak, drawn to its end.
+
+# %%
+a, b = noise(5, 1, system.autoencoder.z, 8, 8), noise(6, 1, system.autoencoder.z, 8, 8)
+halves = {"on the line": (a + b) / 2, "on the arc": mixed_solution(a, b, 0.5)}
+show.pictures(
+    torch.cat([system.draw([first], z=z, sampler="ddim", steps=20) for z in halves.values()]),
+    [f"{name}: deviation {z.std():.2f}" for name, z in halves.items()],
+    columns=2,
+    inches=2.2,
+    alt="The middle of two noises, drawn to its end: from the straight line it is flat, from the arc it is a picture.",
+)
+
+# %% [markdown]
+# ## What came next
+#
+# What had been given away grew: larger readers, better pictures, adapters. In Moscow a group joined latent
+# diffusion, in the latents of another autoencoder (MoVQ), with DALL·E 2's prior and a reader of a hundred languages: Kandinsky,
+# the next chapter.
