@@ -67,6 +67,10 @@ show.pictures(
 )
 
 # %% [markdown]
+# After an hour of one core the light, the place and the larger colors are often those asked for; small things, and most of what
+# happens in a scene, are not yet. All that this chapter does with the model works with any that is trained longer, and at the
+# end with the real one.
+#
 # ## The story
 #
 # In the summer of 2022 whoever wants to draw by caption has to wait: DALL·E 2 has a waiting list, Imagen is a paper without
@@ -245,6 +249,10 @@ for world in every:
 show.table(rows, digits=1)
 
 # %% [markdown]
+# **Notice** that the frozen reader keeps more in every world: by most for birds, by least for scenes, where the pictures
+# themselves are hardest. And that guidance only helps a model that has understood something: the one that reads badly has
+# nothing to exaggerate.
+#
 # Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out. CLIP's
 # loss looks at one place alone, the end of the caption, so what the last block says at the other words was never asked for.
 #
@@ -345,6 +353,9 @@ show.play(
 )
 
 # %% [markdown]
+# **Notice** the seam. The model is told of the rest only by what is put back after each step, and it has little time to make
+# its own part fit. Lugmayr and others go back and forth several times; Stable Diffusion's variant sees the rest all the time.
+#
 # Click squares to choose them, and again to keep them; the picture is drawn after each click. To go on beyond the edge
 # (*outpainting*) is the same with a larger canvas, of which all but the picture is to be drawn:
 
@@ -377,6 +388,9 @@ show.pictures(
 )
 
 # %% [markdown]
+# **Notice** how little it changes here. Ours hears the caption also as a whole, as the mean of all its words, in which two words
+# are a small part. In Stable Diffusion every place asks the words alone, and 1.5 can be seen at once.
+#
 # ## From one caption to another
 #
 # Contexts can be mixed, and noise can: along an arc, because halfway on a straight line it would be too weak.
@@ -483,7 +497,7 @@ def mixed_solution(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
 print(check(mixed_solution))
 
 # %% [markdown]
-# And this is why: noise that is too weak, drawn to its end.
+# And this is why: noise that is too weak, drawn to its end, gives a picture with less in it.
 
 # %%
 a, b = noise(5, 1, system.autoencoder.z, 8, 8), noise(6, 1, system.autoencoder.z, 8, 8)
@@ -493,7 +507,7 @@ show.pictures(
     [f"{name}: deviation {z.std():.2f}" for name, z in halves.items()],
     columns=2,
     inches=2.2,
-    alt="The middle of two noises, drawn to its end: from the straight line it is flat, from the arc it is a picture.",
+    alt="The middle of two noises, drawn to its end: from the straight line it is a little more blurred than from the arc.",
 )
 
 # %% [markdown]

@@ -242,10 +242,8 @@ class LatentDiffusion:
         """Those that a sampler visits, from much noise to little."""
         if sampler not in SAMPLERS:
             raise ValueError(f"There is no sampler {sampler!r}. There are: {', '.join(SAMPLERS)}.")
-        if sampler in ("dpm_solver", "euler", "heun"):
-            ts = samplers.from_end_to_end(self.process, steps)
-        else:
-            ts = samplers.evenly(self.process, steps, offset=int(self.released))
+        solves, start = sampler in ("dpm_solver", "euler", "heun"), int(self.released)
+        ts = samplers.from_end_to_end(self.process, steps) if solves else samplers.evenly(self.process, steps, start)
         left = 1 - self.until / len(self.process.alpha_bar)  # the same way, in the part from `until` on
         return list(dict.fromkeys(round(self.until + left * t) for t in ts))  # none twice, where steps are many
 
