@@ -45,8 +45,9 @@ class Quantizer(nn.Module):
         if self.training and self.restart:
             self._restart(h)
         indices = self.indices(h)
-        self.idle += 1
-        self.idle[indices] = 0
+        if self.training:  # a network that only draws is never changed
+            self.idle += 1
+            self.idle[indices] = 0
         e = self.look_up(indices)
         loss = (h.detach() - e).square().mean() + self.beta * (h - e.detach()).square().mean()
         return h + (e - h).detach(), indices, loss
