@@ -121,8 +121,14 @@ def test_a_notebook_that_was_run_is_current_and_normalised(tmp_path, monkeypatch
     (cell,) = [c for c in nbformat.read(tmp_path / "99_x.ipynb", as_version=4).cells if c.cell_type == "code"]
     assert [(output.name, output.text) for output in cell.outputs] == [("stdout", "42\n")]
     assert "execution" not in cell.metadata
+    source.write_text(source.read_text().replace("# hello", "# good morning"))
+    assert not make.is_current(source)
+    assert make.retell(source)  # without running it
+    assert make.is_current(source)
+    assert nbformat.read(tmp_path / "99_x.ipynb", as_version=4).cells[1].outputs == cell.outputs
     source.write_text(source.read_text().replace("6 * 7", "7 * 6"))
     assert not make.is_current(source)
+    assert not make.retell(source)
 
 
 def test_cell_ids_follow_the_text(tmp_path):

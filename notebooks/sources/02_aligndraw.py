@@ -9,7 +9,7 @@
 #     title: alignDRAW
 #     year: 2015
 #     system: alignDRAW
-#     promise: explain how a network writes a picture on a canvas while it reads a caption, derive its variational loss, and measure what it can draw
+#     promise: explain how a network writes a picture on a canvas while it reads a caption, name the two parts of its variational loss, and measure what it can draw
 #     needs: two CPU cores, no network
 #     minutes: 90
 # ---
@@ -20,7 +20,7 @@
 # **After this chapter you will be able to**
 # * explain how a recurrent network writes a picture on a canvas, step by step, through a window,
 # * say which words it looks at in each step, and read that off the network,
-# * derive the loss that it is trained with, a *variational bound*, and name its two parts, and
+# * state the loss that it is trained with, a *variational bound*, and name its two parts, and
 # * measure what the first neural text-to-image system can do, and what it cannot.
 #
 # *Walks through the lecture's first network. It needs no GPU and no network; the README says how long it runs.*
@@ -167,17 +167,18 @@ show.figure(fig, alt="For two captions, how much attention each word gets in eac
 #    \underbrace{-\log p(x \mid c_T)}_{\text{reconstruction}}
 #    + \sum_t \underbrace{\mathrm{KL}\big( Q(z_t) \,\|\, P(z_t) \big)}_{\text{what had to be told}} $$
 #
-# Read it as a letter to a friend who knows the caption and the model: the second part are the nats to tell the friend
-# each $z_t$, beyond what he expected (his expectation $P$ is learned from the steps before); the first are the nats to
-# correct the resulting picture. In drawing, nobody tells: $z_t$ comes from $P$.
+# Read it as a letter to a friend who knows the caption and the model: the second part is the number of nats that it takes to
+# tell the friend each $z_t$, beyond what he expected (his expectation $P$ is learned from the steps before); the first those to
+# correct the resulting picture. In drawing, nobody tells: $z_t$ comes from $P$. (Strictly, that is so for pixels that are black or
+# white. Ours are anything in between, and even of a perfect picture the cross-entropy is not 0 but the entropy of its pixels.)
 
 # %%
 show.source(aligndraw.AlignDRAW.steps, aligndraw.AlignDRAW.losses)
 
 # %% [markdown]
 # The bound of the shipped model on pictures that it never saw, in nats per picture (an empty canvas costs
-# $3072 \ln 2$; divide by that to have bits per number), with the caption, and with the caption of *another* picture. A
-# wrong caption must cost more, or the model does not listen:
+# $3072 \ln 2$), with the caption, and with the caption of *another* picture. A wrong caption must cost more, or the model does
+# not listen. In the last row what a perfect copy would cost; only what is above it can be learned:
 
 # %%
 KNOWN = vocabulary(*aligndraw.WORLDS)
@@ -188,7 +189,11 @@ for name, captions in (("its own caption", batch.captions), ("another's", batch.
     with torch.no_grad():
         terms = system.model.losses(batch.pictures / 2 + 0.5, *encode(captions, KNOWN))
     rows.append({"caption": name} | {term: value.item() for term, value in terms.items()})
-    rows[-1]["bits per number"] = rows[-1]["loss"] / (3072 * math.log(2))
+pixels = batch.pictures / 2 + 0.5
+entropy = F.binary_cross_entropy(pixels, pixels, reduction="none").flatten(1).sum(1).mean().item()
+rows.append({"caption": "(a perfect copy)", "loss": entropy})
+for row in rows:
+    row["above a perfect copy"] = row["loss"] - entropy
 show.table(rows, digits=2)
 
 # %% [markdown]
@@ -278,10 +283,19 @@ for name in aligndraw.WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** how close it is to chance. The table of the bound says why: the right caption saves a few nats out of some
-# fifteen hundred, so the loss hardly asks for it; nearly all of it is about pixels. And the pictures are blurred, because a
-# reconstruction in the pixels asks for the *average* of all pictures that could have been meant.
-#
+# **Notice** how close it is to chance. The table of the bound says why: of what can be learned, the right caption saves a
+# small part, so the loss hardly asks for it; nearly all of it is about pixels. And the pictures are blurred, because a
+# reconstruction in the pixels asks for the *average* of all pictures that could have been meant. Nor was it trained to its end:
+
+# %%
+import json
+
+from t2i_course.paths import DATA
+
+record = json.loads((DATA / "weights" / "aligndraw.json").read_text())
+print(f"{record['steps']:,} steps in {record['seconds'] / 60:.0f} minutes; its recipe has {aligndraw.recipe().steps:,}")
+
+# %% [markdown]
 # ## Sharpened afterwards
 #
 # The paper therefore lets another network draw the edges that are missing: one that was trained on true pictures to make up what a
@@ -298,7 +312,7 @@ show.pictures(
     ["alignDRAW"] * len(CAPTIONS) + ["sharpened"] * len(CAPTIONS),
     columns=len(CAPTIONS),
     inches=1.7,
-    alt="Upper row: what alignDRAW drew. Lower row: the same pictures with the edges that the sharpener added.",
+    alt="Upper row: what alignDRAW drew. Lower row: the same after the sharpener, with edges, and in part with other colors.",
 )
 rows = []
 for name in aligndraw.WORLDS:
@@ -311,7 +325,8 @@ for name in aligndraw.WORLDS:
 show.table(rows, digits=3)
 
 # %% [markdown]
-# Sharper is not the same as more faithful: compare the last column. What a picture shows was decided before. This small network
+# Sharper is not the same as more faithful: compare the last column. What a picture shows was decided before; the sharpener can
+# only lose it, as where it changes a color. This small network
 # was made to please a discriminator; the next systems (chapter 04) are nothing but adversarial.
 #
 # ## At full size

@@ -71,7 +71,7 @@ show.pictures(
 # ## The game where you can see all of it
 #
 # Pictures are points in the plane here. A "caption" is one of eight directions $t$; a true point lies near that
-# direction's place on a ring. Both players are two small layers, but the losses are the library's own:
+# direction's place on a ring. Both players are three small layers, but the losses are the library's own:
 
 # %%
 show.source(gan_cls.discriminator_loss, gan_cls.losses)
@@ -244,10 +244,12 @@ apart = (verdicts["true picture, its caption"] > verdicts["true picture, another
 print(f"own caption above another's: {apart:.0%} of the pictures")
 
 # %% [markdown]
+# (Only differences mean something here. In training each true pair stood beside four wrong ones and a drawn one, so most logits are
+# below 0.)
+#
 # ### What can it read?
 #
-# $G$ learns from nothing but $D$, so it pays to ask $D$ alone. When we trained the small model by the paper's loss, $D$
-# soon read the ground, then leaves and the color of petals, and after an hour it still guessed their shape and number: "true or not" is one number about a
+# $G$ learns from nothing but $D$, so it pays to ask $D$ alone. "True or not" is one number about a
 # whole picture, and when it says "not", it does not say what would have been right. So our small GANs have one layer more, which
 # is not in the paper. It turns what $D$ sees into an embedding, and must find each picture's caption among those of the batch,
 # as the text encoder learned to read; and $G$ has to draw what is found:
@@ -294,8 +296,7 @@ show.table(sorted(rows, key=lambda row: -row["D, matching"]), digits=2)
 #
 # ## How batch norm gave the answer away
 #
-# When we first trained $D$ of this model, it soon told right captions from wrong ones *without a mistake*, and on single
-# pairs it was hardly better than a coin. The released code judges true, wrong and drawn pairs in three batches. In a
+# The released code judges true, wrong and drawn pairs in three batches. In a
 # batch of true pairs, pictures and captions have something in common, a *covariance*; a batch of wrong pairs has none;
 # and batch norm divides by what the whole batch varies. So $D$ could tell the batches apart, and did not have to read a
 # single caption. Here is the effect in one line each, a "picture" number plus a "caption" number, normalised:

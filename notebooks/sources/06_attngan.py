@@ -34,6 +34,7 @@ from t2i_course import judge, show, timeline, worlds
 from t2i_course.gan import attngan, damsm
 from t2i_course.gan.damsm import DAMSM, r_precision, read, word_attention
 from t2i_course.nn.losses import matching_loss
+from t2i_course.nn.noise import noise
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds.language import words as split
 
@@ -108,7 +109,8 @@ for k, word in enumerate(("a", "black")):
 # $$ s_{ij} = e_i^\top v_j, \qquad \bar s_{ij} = \frac{e^{s_{ij}}}{\sum_k e^{s_{kj}}}, \qquad
 #    \alpha_{ij} = \frac{e^{\gamma_1 \bar s_{ij}}}{\sum_k e^{\gamma_1 \bar s_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} v_j $$
 #
-# $c_i$ is what the word found. A caption fits as well as its words find what they mean (equation 10):
+# $c_i$ is what the word found. A caption fits as well as its words find what they mean (equation 10, without its exponent
+# $1/\gamma_2$, as in the released code):
 #
 # $$ R = \log \sum_i e^{\gamma_2 \cos(c_i,\, e_i)} $$
 
@@ -131,7 +133,8 @@ show.source(matching_loss, damsm.also_fits)
 # ### Train one
 #
 # A new text encoder and new linear maps, on the frozen CNN. **R-precision** is the paper's measure: of a picture's own
-# caption and 99 others, does one that fits come first? Blind guessing finds few.
+# caption and 99 others, does one that fits come first? (In the paper only its own counts.) By chance it is as many as fit:
+# about one caption in twenty fits another picture of its world.
 
 # %%
 recipe = damsm.recipe()
@@ -226,10 +229,10 @@ show.pictures(
 
 
 # %%
-def spotlight(picture: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """A picture (3, H, W), dark where the weights (h, w) are small."""
+def spotlight(picture: torch.Tensor, weights: torch.Tensor, most: float) -> torch.Tensor:
+    """A picture (3, H, W), dark where the weights (h, w) are small; most: the weight that is as bright as can be."""
     light = F.interpolate(weights[None, None], picture.shape[1:], mode="bilinear")[0]
-    light = (light - light.min()) / (light.max() - light.min() + 1e-8)
+    light = (light / most).clamp(0, 1)
     return (picture + 1) * (0.15 + 0.85 * light) - 1
 
 
@@ -238,7 +241,7 @@ words, _, mask = read(teacher.text, [caption], vocabulary(*damsm.WORLDS))
 looks = word_attention(words[0], regions[0], mask[0], teacher.config.gamma_1).detach().unflatten(1, (8, 8))
 names = split(caption)
 show.pictures(
-    torch.stack([picture, *(spotlight(picture, look) for look in looks)]),
+    torch.stack([picture, *(spotlight(picture, look, look.max()) for look in looks)]),
     ["(true picture)", *names],
     columns=8,
     inches=1.3,
@@ -246,8 +249,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that the maps are soft, and that not every word has a place of its own: nothing forces *with* or *a* to look
-# anywhere. Attention maps are a view into a model, not an explanation of it.
+# **Notice** that colors look where they are, and that many words look anywhere, also some that name a part: nothing forces them
+# to. Attention maps are a view into a model, not an explanation of it.
 #
 # ## Part 3: a generator that asks
 #
@@ -277,26 +280,50 @@ show.pictures(
     [f"{p.shape[-1]} x {p.shape[-1]}" for p in seen["pictures"] for _ in CAPTIONS],
     columns=4,
     inches=1.9,
-    alt="The pictures of all stages, one row each: the same flowers and birds become finer from row to row.",
+    alt="The pictures of all stages, one row each: larger and finer from row to row; some also change their colors on the way.",
 )
 
 # %%
 k = 2
 names = seen["words"][k]
-show.pictures(
-    torch.stack(
-        [seen["pictures"][-1][k], *(spotlight(seen["pictures"][-1][k], a) for a in seen["attention"][-1][k])][
-            : 1 + len(names)
-        ]
-    ),
-    ["(drawn)", *names],
-    columns=7,
-    inches=1.45,
-    alt=f"The picture drawn for '{CAPTIONS[k]}', and one copy for each word, bright where the last stage asked for it.",
-)
+for stage, looks in zip((2, 3), seen["attention"], strict=True):
+    looks, drawn = looks[k, : len(names)], seen["pictures"][-1][k]
+    show.pictures(
+        torch.stack([drawn, *(spotlight(drawn, look, looks.max()) for look in looks)]),
+        [f"(before stage {stage})", *names],
+        columns=7,
+        inches=1.45,
+        alt=f"The picture drawn for '{CAPTIONS[k]}', and one copy for each word, bright where stage {stage} asked for it.",
+    )
+    print(
+        f"stage {stage}: the loudest word has {looks.amax(0).mean():.2f} of the weight, alike for all it would be {1 / len(names):.2f}"
+    )
 
 # %% [markdown]
-# **Notice** that this attention, too, has to be learned from nothing but the losses. Which words light up, and where?
+# All words of a stage have the same scale here: bright is much of the weight. This attention, too, has to be learned from nothing but
+# the losses, and in our small model it hardly chooses: every place hears a mixture of nearly all words. Does it matter, then, what
+# the words say? Draw with another caption's words but the own sentence, and the other way round:
+
+# %%
+rows, n = [], 60
+for world in (flowers, birds):
+    asked = [world.caption("test", i)[0] for i in range(n)]
+    words, sentences, mask = read(system.text, asked, system.words)
+    parts = [system.config.z_dim, system.config.condition_dim]
+    z, eps = noise(0, n, sum(parts)).split(parts, 1)
+    rows.append({"world": world.name})
+    for title, (w, m, s) in {
+        "own words": (words, mask, sentences),
+        "another's words": (words.roll(1, 0), mask.roll(1, 0), sentences),
+        "another's sentence": (words, mask, sentences.roll(1, 0)),
+    }.items():
+        with torch.no_grad():
+            drawn = system.generator(z, eps, w, s, m)["pictures"][-1]
+        rows[-1][title] = judge.caption_accuracy(drawn, asked, world).accuracy
+show.table(rows, digits=2)
+
+# %% [markdown]
+# **Notice** that the sentence decides most, and the words the rest.
 #
 # ### Its losses
 #
@@ -311,8 +338,12 @@ show.source(attngan.discriminator_loss, attngan.losses)
 # %% [markdown]
 # $\lambda$ is the lever: 5 for birds, 50 for MS-COCO in the released code. Too small, and the words are lost; too
 # large, and G paints whatever DAMSM's eyes take for a flower. (The small model of this course needs a much smaller
-# one; its recipe says which. And like all of our small GANs it also learns by `matching`, which chapter 04 explains.)
+# one, as the next cell says. And like all of our small GANs it also learns by `matching`, which chapter 04 explains.)
 #
+# %%
+print(f"lambda of the small model: {system.config.damsm_weight}")
+
+# %% [markdown]
 # ## Play
 #
 # Change the words; change the seed; and choose a word to see who asked for it.
@@ -323,7 +354,7 @@ def paint(caption: str, seed: int, word: int) -> np.ndarray:
     """The stages of one drawing, and where the last one asked for a word: uint8 (H, W, 3)."""
     stages = list(system.frames([caption], seed))
     looks = system.explain([caption], seed)["attention"][-1][0]
-    last = spotlight(stages[-1][0], looks[min(word, len(looks)) - 1])
+    last = spotlight(stages[-1][0], looks[min(word, len(looks)) - 1], looks.max())
     return show.grid(worlds.base.to_uint8(torch.cat([*stages, last[None]])), columns=4)
 
 
@@ -371,14 +402,14 @@ with torch.no_grad():
     rows = []
     for name, pictures in {"drawn by AttnGAN": drawn, "true": test.pictures}.items():
         whole = teacher.pictures(pictures)[1]
-        fits = worlds.Batch(pictures, test.captions, test.facts, test.facts if name != "true" else test.truth).fits()
-        rows.append({"pictures": name, "R-precision (DAMSM)": r_precision(sentences, whole, fits)})
+        own = torch.eye(n, dtype=torch.bool)  # as in the paper: only the caption that it was drawn for counts
+        rows.append({"pictures": name, "R-precision (DAMSM)": r_precision(sentences, whole, own)})
         rows[-1]["caption accuracy (judge)"] = judge.caption_accuracy(pictures, test.captions, birds).accuracy
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** how close, if not higher, the drawn pictures come to true ones in the first column, and how far from them
-# they stay in the second. G was trained to please DAMSM; asking DAMSM whether it succeeded is asking the teacher whether
+# **Notice** that DAMSM finds the captions of drawn pictures *more often* than those of true ones, while the judge finds far less
+# of them in the drawn ones. G was trained to please DAMSM; asking DAMSM whether it succeeded is asking the teacher whether
 # the pupil has learned to please the teacher. The same holds, less plainly, for the Inception score of MS-COCO in the
 # paper: DAMSM's eyes are an Inception network trained on ImageNet, and so is the network that gives the score.
 #
@@ -392,7 +423,7 @@ show.table(rows, digits=2)
 # | StackGAN (2016) | 3.70 | 8.45 | | |
 # | StackGAN-v2 (2017) | 4.04 | | | |
 # | AttnGAN (2017) | 4.36 | 25.89 | 35.49 (as others measured it) | 67.82 % / 85.47 % |
-# | DF-GAN (2020) | | | 19.32 | |
+# | DF-GAN (2020; as published at CVPR 2022) | | | 19.32 | |
 #
 # On birds, where every picture has one thing in its middle, each system looks better than the one before. On MS-COCO,
 # with several things in their places, the scores rose three times over, and the pictures were still not ones in which a person could

@@ -1,6 +1,6 @@
 """Make the notebooks from their text sources: convert, run, normalise, measure; then the README's table and picture.
 
-    make notebooks              # those whose source has changed
+    make notebooks              # those whose source has changed; where only prose has, nothing is run
     make notebooks ARGS=--all   # all of them (after a change of the library)
     make notebooks ARGS=01      # those whose name begins so
 
@@ -65,6 +65,23 @@ def is_current(source: Path) -> bool:
     """Whether the stored notebook is the one that its source makes."""
     stored = NOTEBOOKS / f"{source.stem}.ipynb"
     return stored.exists() and same_text(convert(source), nbformat.read(stored, as_version=4))
+
+
+def retell(source: Path) -> bool:
+    """Store a notebook in which only prose has changed, with the outputs that it has; whether that could be done."""
+    notebook, file = convert(source), NOTEBOOKS / f"{source.stem}.ipynb"
+    if not file.exists():
+        return False
+    stored = nbformat.read(file, as_version=4)
+    new, old = ([c for c in n.cells if c.cell_type == "code"] for n in (notebook, stored))
+    if [(c.source, c.metadata) for c in new] != [(c.source, c.metadata) for c in old]:
+        return False
+    for fresh, known in zip(new, old, strict=True):
+        fresh.outputs, fresh.execution_count = known.outputs, known.execution_count
+    notebook.metadata["budget"] = stored.metadata["budget"]
+    nbformat.validate(notebook)
+    nbformat.write(notebook, file)
+    return True
 
 
 def run(source: Path) -> None:
@@ -169,7 +186,10 @@ def main() -> None:
         parser.error(f"no chapter begins with {', '.join(unknown)}; there are {', '.join(s.stem for s in sources())}")
     for source in sources():
         named = any(source.name.startswith(name) for name in options.names)
-        if named or options.all or (not options.names and not is_current(source)):
+        changed = not options.names and not options.all and not is_current(source)
+        if changed and retell(source):
+            print(f"{source.stem}: new prose", flush=True)
+        elif named or options.all or changed:
             print(f"running {source.stem} …", flush=True)
             # In a process of its own, so that the peak memory measured is this notebook's.
             subprocess.run([sys.executable, __file__, "--run", str(source)], check=True)

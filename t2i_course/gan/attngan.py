@@ -11,7 +11,8 @@ And the finished picture must let a DAMSM (damsm.py) find its caption among othe
     L_G = sum over stages of L_GAN + L_KL + lambda L_DAMSM        (equation 3; the KL term is in the released code)
 
 where each stage has a discriminator of its own that judges the picture alone and the picture with its sentence
-(equations 4 to 6). Sizes 64, 128, 256. B captions, T words, D dims of a word, C channels, N places (H x W).
+(equations 4 and 5, without the half before each term, as in the released code). Sizes 64, 128, 256.
+B captions, T words, D dims of a word, C channels, N places (H x W).
 """
 
 from __future__ import annotations
@@ -275,10 +276,18 @@ def build(config: Config) -> nn.ModuleDict:
 
 
 class AttnGAN:
-    """A trained generator, and the text encoder of the DAMSM that it was trained with."""
+    """A trained generator, and the text encoder of the DAMSM that it was trained with. split: caption -> its words."""
 
-    def __init__(self, text: WordRNN, words: Sequence[str], generator: Generator, config: Config):
+    def __init__(
+        self,
+        text: WordRNN,
+        words: Sequence[str],
+        generator: Generator,
+        config: Config,
+        split: Callable[[str], list[str]] = split_words,
+    ):
         self.text, self.words, self.generator, self.config = text.eval(), words, generator.eval(), config
+        self.split = split
 
     @classmethod
     def load(cls, variant: str = "small", weights: str | Path | None = None) -> AttnGAN:
@@ -303,12 +312,12 @@ class AttnGAN:
         """Everything that is worth seeing: "pictures" (one tensor of each stage), "attention" (of each refining stage:
         (B, T, H, W)), "mu" and "logvar" of the condition, and "words" (B lists)."""
         with torch.no_grad():
-            words, sentence, mask = read(self.text, captions, self.words)
+            words, sentence, mask = read(self.text, captions, self.words, self.split)
             z, eps = noise(seed, len(words), self.config.z_dim + self.config.condition_dim).split(
                 [self.config.z_dim, self.config.condition_dim], 1
             )
             out = self.generator(z, eps, words, sentence, mask)
-        return out | {"words": [split_words(caption) for caption in captions]}
+        return out | {"words": [self.split(caption) for caption in captions]}
 
     def frames(self, captions: Sequence[str], seed: int = 0) -> Iterator[Tensor]:
         """One frame for each stage: pictures (B, 3, H, W) in [-1, 1], all as large as the last."""

@@ -6,7 +6,8 @@ looks for its regions (equations 7 to 9):
 
     s = e^T v,   softmax over the words,   alpha_ij = softmax_j(gamma_1 s_ij),   c_i = sum_j alpha_ij v_j
 
-and a caption fits a picture as well as its words find what they mean (equation 10), and as its sentence does:
+and a caption fits a picture as well as its words find what they mean (equation 10, without its exponent 1 / gamma_2, as
+in the released code), and as its sentence does:
 
     R(picture, caption) = log sum_i exp(gamma_2 cos(c_i, e_i))         cos(picture, sentence)
 
@@ -16,7 +17,7 @@ Trained so that in a batch each caption finds its picture and each picture its c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from t2i_course.text import word_rnn
 from t2i_course.text.word_rnn import WordRNN
 from t2i_course.text.words import encode, vocabulary
 from t2i_course.weights import load_weights
+from t2i_course.worlds.language import words as split_words
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -191,10 +193,12 @@ def also_fits(batch) -> Tensor:
     return batch.fits().fill_diagonal_(False)
 
 
-def read(text: WordRNN, captions: Sequence[str], words: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+def read(
+    text: WordRNN, captions: Sequence[str], words: Sequence[str], split: Callable[[str], list[str]] = split_words
+) -> tuple[Tensor, Tensor, Tensor]:
     """Captions -> words (B, T, D), sentences (B, D), mask (B, T) True for words."""
     device = text.embed.weight.device
-    tokens, lengths = encode(captions, words)
+    tokens, lengths = encode(captions, words, split=split)
     mask = torch.arange(tokens.shape[1]) < lengths[:, None]
     return *text(tokens.to(device), lengths), mask.to(device)
 
@@ -202,9 +206,11 @@ def read(text: WordRNN, captions: Sequence[str], words: Sequence[str]) -> tuple[
 def r_precision(sentences: Tensor, whole: Tensor, fits: Tensor, candidates: int = 100, seed: int = 0) -> float:
     """Share of pictures whose best caption, out of its own and `candidates` - 1 random others, is one that fits.
 
-    The measure of the paper; it flatters a generator that was trained with the same encoders.
+    fits (B captions, B pictures), bool: in the paper only the diagonal. It flatters a generator that was trained with
+    the same encoders. Raises ValueError for fewer than `candidates` captions.
     """
-    scores = F.cosine_similarity(sentences[:, None], whole[None], dim=-1)  # (B captions, B pictures)
+    if len(scores := F.cosine_similarity(sentences[:, None], whole[None], dim=-1)) < candidates:
+        raise ValueError(f"{len(scores)} captions are too few for R-precision out of {candidates}.")
     generator = torch.Generator().manual_seed(seed)
     n, right = len(scores), 0
     for picture in range(n):

@@ -101,7 +101,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (B, 3, 64, 64) and embeddings (B, E) -> logits (B,): above 0 for "a true picture of this caption"."""
+    """Pictures (B, 3, 64, 64) and embeddings (B, E) -> logits (B,), high for a true picture of its caption.
+
+    Only differences mean something: with four wrong captions for each right one, most logits are below 0.
+    """
 
     def __init__(self, config: Config):
         super().__init__()
@@ -250,8 +253,7 @@ def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_
 
     Four things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions; both learn
-    at twice the rate; and, above all, both learn by `matching`. "gan_cls_plain" does without the last one, too: its D
-    reads the ground of a picture and little else, however long it is trained within the hour.
+    at twice the rate; and, above all, both learn by `matching`. "gan_cls_plain" does without the last one, too.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet

@@ -41,7 +41,8 @@ def attention(
 def fast_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
     """The fast path: the same output (..., N, E) by torch's own function.
 
-    It never stores the weights if there are one or two dimensions before N and T, and E = D; else it may.
+    It does not store the weights if there are one or two dimensions before N and T, and E = D; else it may, and for
+    gradients in bfloat16 on a CPU it does.
     """
     if q.requires_grad and q.device.type == "cpu" and q.dtype == torch.bfloat16:
         return attention(q, k, v, mask, scale)[0]  # torch's own gradient is up to ten times slower there (torch 2.15)

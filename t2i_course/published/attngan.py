@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,4 +122,9 @@ def load(variant: str, folder: str | Path | None) -> AttnGAN:
     if len(known) != words:
         raise ValueError(f"{folder / FILES['words']} has {len(known):,} lines, not {words:,}. {REMEDY}")
     text = load_text_encoder(folder / FILES["text_encoder"], word_rnn.Config(words))
-    return AttnGAN(text, known[1:], load_generator(folder / FILES["generator"], config), config)
+    return AttnGAN(text, known[1:], load_generator(folder / FILES["generator"], config), config, released_words)
+
+
+def released_words(caption: str) -> list[str]:
+    """Words as the released code finds them: letters and digits as they are, and no commas."""
+    return re.findall(r"\w+", caption.lower())

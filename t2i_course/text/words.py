@@ -1,6 +1,6 @@
 """Captions as numbers, one per word: what the word-level text encoders (alignDRAW, AttnGAN) read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,27 +16,37 @@ def vocabulary(*world_names: str) -> tuple[str, ...]:
     return tuple(sorted({","}.union(*(worlds.load(name).vocabulary for name in world_names))))
 
 
-def numbers(caption: str, number_of: Mapping[str, int], length: int | None = None) -> list[int]:
+def numbers(
+    caption: str,
+    number_of: Mapping[str, int],
+    length: int | None = None,
+    split: Callable[[str], list[str]] = words,
+) -> list[int]:
     """The numbers of a caption's words, of the first `length`. Raises UnknownWord for a word without a number."""
-    row = words(caption)[:length]
+    row = split(caption)[:length]
     for word in row:
         if word not in number_of:
             raise UnknownWord(word, number_of, "the worlds that this model was trained on")
     return [number_of[word] for word in row]
 
 
-def encode(captions: Sequence[str], vocabulary: Sequence[str], length: int | None = None) -> tuple[Tensor, Tensor]:
+def encode(
+    captions: Sequence[str],
+    vocabulary: Sequence[str],
+    length: int | None = None,
+    split: Callable[[str], list[str]] = words,
+) -> tuple[Tensor, Tensor]:
     """Captions -> numbers of their words (B, T), padded with 0, and how many words each has (B,).
 
-    T is that of the longest caption, or `length`: then longer captions are cut. Raises UnknownWord for a word that is
-    not in the vocabulary, and ValueError for a caption without words.
+    T is that of the longest caption, or `length`: then longer captions are cut. split: caption -> its words. Raises
+    UnknownWord for a word that is not in the vocabulary, and ValueError for a caption without words.
     """
     if isinstance(captions, str):
         raise ValueError("captions is a list of texts; put your text into brackets: [text].")
     number_of = {word: k + 1 for k, word in enumerate(vocabulary)}
     rows = []
     for caption in captions:
-        row = numbers(caption, number_of, length)
+        row = numbers(caption, number_of, length, split)
         if not row:
             raise ValueError(f"The caption {caption!r} holds no word.")
         rows.append(row)

@@ -10,13 +10,14 @@ may move and zoom. Alignment (Bahdanau et al. 2014) lets each step look at the w
     h_dec_t = LSTM_dec(h_dec_(t-1), [z_t, s_t])
     c_t    = c_(t-1) + write(h_dec_t),              picture = sigmoid(c_T)
 
-It is trained to say how likely a picture is, by the variational bound (equation 8): the bits to correct the picture,
-plus the bits to tell the decoder each z_t beyond what it expected. Its expectation P is learned, too:
+It is trained to say how likely a picture is, by the variational bound (equation 8): the nats to correct the picture,
+plus the nats to tell the decoder each z_t beyond what it expected. Its expectation P is learned, too:
 
     L = - log p(x | c_T) + sum_t KL( Q(z_t) || P(z_t) )
 
-Two mistakes of the released code are not repeated: its backward LSTM reads the captions of the batch, not the words, in
-reverse order; and for an odd window, N // 2 puts the filters half a step beside the centre (kept, as it harms nothing).
+One mistake of the released code is not repeated: its backward LSTM reads the captions of the batch, not the words, in
+reverse order. Another is kept, as it harms nothing: its filters stand beside the centre of the window, by half a step
+if N is odd, by a whole one if it is even.
 B captions, T steps, L words, A pixels of a side, N of the window's, Z of a latent.
 """
 

@@ -154,6 +154,8 @@ def test_r_precision_of_a_perfect_and_of_a_blind_model():
     assert r_precision(vectors, vectors, fits) == 1
     assert r_precision(torch.randn(n, 64), vectors, fits) < 0.1
     assert r_precision(torch.randn(n, 64), vectors, torch.ones(n, n, dtype=torch.bool)) == 1
+    with pytest.raises(ValueError, match="20 captions are too few for R-precision out of 100"):
+        r_precision(vectors[:20], vectors[:20], fits[:20, :20])
 
 
 def test_a_few_steps_of_the_recipe_bring_the_loss_down():

@@ -179,7 +179,8 @@ def test_a_published_folder_draws(tmp_path):
         torch.save(
             {k: torch.rand(shape) if shape else torch.tensor(0) for k, shape in keys.items()}, tmp_path / f"{file}.pth"
         )
-    (tmp_path / "words.txt").write_text("\n".join(["<end>", "red", "bird", *(f"word{i}" for i in range(5_447))]))
+    (tmp_path / "words.txt").write_text("\n".join(["<end>", "red", "bird", "5", *(f"word{i}" for i in range(5_446))]))
     system = AttnGAN.load("bird", tmp_path)
     assert system.draw(["red bird"]).shape == (1, 3, 256, 256)
+    assert system.explain(["Red, 5 red-bird"])["words"] == [["red", "5", "red", "bird"]]  # no comma is in the file
     assert [a.shape[1:] for a in system.explain(["red bird"])["attention"]] == [(2, 64, 64), (2, 128, 128)]
