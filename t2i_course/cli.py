@@ -32,7 +32,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    sub = command("systems", _systems, "list the systems that can draw", "t2i systems", "t2i systems --json")
+    sub = command("systems", _systems, "list the systems that can draw", "t2i systems --json", "t2i systems --parts")
+    sub.add_argument("--parts", action="store_true", help="list the published networks that are parts of systems")
     sub.add_argument("--json", action="store_true", help="print data instead of a table")
 
     sub = command(
@@ -49,9 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", metavar="FILE", required=True, help="the picture to write: .png, .jpg or .webp")
     sub.add_argument("--film", metavar="FILE.gif", help="write how the picture came about as a film")
     sub.add_argument("--seed", type=int, default=0, help="another seed, another picture (default: 0)")
-    sub.add_argument("--variant", help="as in `t2i systems` (default: small, or the only one)")
+    sub.add_argument("--variant", help="as in `t2i systems` (default: small; with --weights the first published one)")
     sub.add_argument("--weights", metavar="PATH", help="published weights, for variants that do not ship")
     sub.add_argument("--half", action="store_true", help="published weights in half precision, for a GPU")
+    sub.add_argument("--vocabulary", metavar="FILE", help="of ldm_text: the vocab.txt of bert-base-uncased")
+    sub.add_argument("--classifier", metavar="FILE", help="of ADM: the published classifier that guides it")
     sub.add_argument(
         "--set",
         metavar="NAME=VALUE",
@@ -151,8 +154,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _systems(options):
-    from .timeline import systems
+    from .timeline import PARTS, systems
 
+    if options.parts and options.json:
+        print(json.dumps(PARTS, indent=2))
+        return
+    if options.parts:
+        rows = [[name, f"{n:,}", by.replace(":", ".")] for by, parts in PARTS.items() for name, n in parts.items()]
+        _print_table(["part", "parameters", "loaded by"], rows)
+        return
     rows = [
         {
             "name": s.name,
@@ -190,8 +200,9 @@ def _draw(options):
     check_picture_path(options.output)
     if options.film:
         check_picture_path(options.film, film=True)
-    half = {"half": True} if options.half else {}
-    system = load(options.system, options.variant, **_weights(options), **half)
+    names = ("weights", "half", "vocabulary", "classifier")
+    given = {name: value for name in names if (value := getattr(options, name))}
+    system = load(options.system, options.variant, **given)
     chosen = _settings(options.set, system.frames)
     if options.film:
         frames = [_as_uint8(frame) for frame in system.frames([options.caption], seed=options.seed, **chosen)]

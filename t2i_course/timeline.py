@@ -184,7 +184,7 @@ HISTORY: tuple[System, ...] = (
         "14",
         Anatomy("diffusion in latents", "BERT-like", "autoencoder and U-Net", "cross-attention", "LAION-400M"),
         module="t2i_course.diffusion.latent_diffusion:LatentDiffusion",
-        variants={"small": 7_596_224, "ldm_text": 872_300_484},
+        variants={"small": 5_287_024, "ldm_text": 872_300_484},
     ),
     System(
         2022,
@@ -222,7 +222,7 @@ HISTORY: tuple[System, ...] = (
         Anatomy("diffusion in latents", "CLIP, frozen", "autoencoder and U-Net", "cross-attention", "LAION-5B"),
         module="t2i_course.diffusion.latent_diffusion:StableDiffusion",
         variants={
-            "small": 7_596_224,
+            "small": 5_287_024,
             "sd_1": 859_520_964,
             "sd_1_inpainting": 859_535_364,
             "sd_2_base": 865_910_724,
@@ -311,23 +311,68 @@ def find(name: str) -> System:
 def load(name: str, variant: str | None = None, **options):
     """A system ready to draw: an object with `frames(captions, seed=0, ...)` and `draw(captions, seed=0, ...)`.
 
-    `variant` defaults to the small model, or to the only one that there is.
+    `variant` defaults to the small model; with `weights` to the first published one; or to the only one that there is.
     """
     system = find(name)
     if variant is None:
-        variant = "small" if "small" in system.variants else next(iter(system.variants))
+        published = [v for v in system.variants if v != "small"]
+        small = "small" in system.variants and not (options.get("weights") and published)
+        variant = "small" if small else published[0]
     if variant not in system.variants:
         raise ValueError(f"{name} has no variant {variant!r}. Its variants are: {', '.join(system.variants)}.")
     module, class_name = system.module.split(":")
     factory = getattr(import_module(module), class_name)
-    if "half" in options and "half" not in signature(getattr(factory, "load", factory)).parameters:
-        raise ValueError(f"{name} draws in full precision alone; leave half out.")
+    taken = signature(getattr(factory, "load", factory)).parameters
+    unknown = options.keys() - taken.keys() - {"weights"}
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        raise ValueError(f"{name} takes no {min(unknown)}; leave it out.")
     if hasattr(factory, "load"):
         return factory.load(variant, **options)
     if "weights" in options:
         raise ValueError(f"{name} has no weights to load; leave them out.")
     return factory(**options)
 
+
+# Published networks that are parts of systems, or stand alone: the function that loads them -> parameters by variant.
+PARTS: dict[str, dict[str, int]] = {
+    "t2i_course.published.unet:load_unet": {
+        "iddpm_64_to_256": 279_792_390,
+        "adm_64_to_256": 311_795_910,
+        "adm_128_to_512": 308_835_270,
+        "ldm_vq_f4": 274_056_163,
+        "ldm_churches": 294_966_916,
+        "ldm_imagenet_vq_f8": 394_984_196,
+        "ldm_imagenet": 400_920_579,
+        "ldm_text_cc": 403_623_939,
+        "sd_x4": 473_398_020,
+    },
+    "t2i_course.published.unet:load_classifier": {
+        "64": 65_438_568,
+        "128": 42_568_040,
+        "256": 54_096_360,
+        "512": 54_448_360,
+    },
+    "t2i_course.published.autoencoder:load_autoencoder": {
+        "kl_f4": 55_312_063,
+        "kl_f8": 83_653_863,
+        "kl_f16": 69_610_963,
+        "kl_f32": 103_880_131,
+        "vq_f4": 55_322_782,
+        "vq_f4_noattn": 53_219_486,
+        "vq_f8": 67_717_295,
+        "vq_f8_n256": 67_652_783,
+        "vq_f16": 69_593_371,
+        "vqgan_f16_1024": 72_141_699,
+        "vqgan_f16_16384": 76_073_859,
+    },
+    "t2i_course.published.clip:load_clip": {
+        "vit_b_32": 151_277_313,
+        "vit_b_16": 149_620_737,
+        "vit_l_14": 427_616_513,
+        "vit_l_14_336": 427_944_193,
+        "vit_h_14": 986_109_441,
+    },
+}
 
 # What `t2i train` can train: name -> "module:function", a function that takes the name and returns a Recipe.
 RECIPES: dict[str, str] = (

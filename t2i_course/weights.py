@@ -51,10 +51,17 @@ def fill(
         state = {name: t.float() if t.is_floating_point() else t for name, t in convert(state).items()}
     except Exception as error:  # anything may stand in a file
         raise unreadable(file, error, remedy) from error
-    try:
-        net.load_state_dict(state, strict=True, assign=assign)
-    except RuntimeError as error:
-        raise ValueError(f"{file} holds the weights of another network. {remedy}") from error
+    own = net.state_dict()
+    wrong = {
+        "missing": own.keys() - state.keys(),
+        "not of this network": state.keys() - own.keys(),
+        "of another shape": {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape},
+    }
+    wrong = {what: names for what, names in wrong.items() if names}
+    if wrong:
+        told = "; ".join(f"{len(names)} {what}, such as {min(names, key=str)}" for what, names in wrong.items())
+        raise ValueError(f"{file} holds the weights of another network ({told}). {remedy}")
+    net.load_state_dict(state, strict=True, assign=assign)
 
 
 def unreadable(file: str | Path, error: Exception, remedy: str) -> ValueError:

@@ -38,6 +38,10 @@ def test_systems_as_a_table_and_as_data(capsys):
     main(["systems"])
     table = capsys.readouterr().out
     assert all(row["name"] in table for row in rows)
+    main(["systems", "--parts"])
+    assert "vit_l_14" in capsys.readouterr().out
+    assert main(["systems", "--parts", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == timeline.PARTS
 
 
 def test_every_listed_system_draws_or_says_which_weights_it_needs():

@@ -1,6 +1,7 @@
 """The history as data: complete, in order, and with the parameter counts that the models really have."""
 
 import json
+from importlib import import_module
 
 import pytest
 import torch
@@ -65,12 +66,52 @@ def test_parameters_of_diffusion():
                 assert sum(p.numel() for p in UNet(config).parameters()) == parameters, (name, variant)
 
 
+def test_every_published_network_is_listed_with_its_parameters():
+    """As a variant of a system, or as a part."""
+    from t2i_course.codec import autoencoder
+    from t2i_course.nn import unet
+    from t2i_course.published import latent_diffusion
+    from t2i_course.text import clip
+
+    listed = {variant for system in timeline.systems() for variant in system.variants}
+    whole = {v.unet for name, v in latent_diffusion.VARIANTS.items() if name in listed} | listed
+    kinds = {
+        "unet:load_unet": (unet.UNet, {k: c for k, c in unet.VARIANTS.items() if k not in whole}),
+        "autoencoder:load_autoencoder": (autoencoder.Autoencoder, autoencoder.VARIANTS),
+        "clip:load_clip": (clip.CLIP, clip.VARIANTS),
+    }
+    counted = {}
+    with torch.device("meta"):
+        for kind, (build, configs) in kinds.items():
+            counted[kind] = {k: sum(p.numel() for p in build(c).parameters()) for k, c in configs.items()}
+        counted["unet:load_classifier"] = {
+            str(size): sum(p.numel() for p in unet.NoisyClassifier(c, size).parameters())
+            for size, c in unet.CLASSIFIERS.items()
+        }
+    assert {f"t2i_course.published.{kind}": parts for kind, parts in counted.items()} == timeline.PARTS
+    for by in timeline.PARTS:
+        module, function = by.split(":")
+        assert callable(getattr(import_module(module), function))
+
+
 def test_asking_for_what_is_not_there():
     with pytest.raises(ValueError, match="no system 'imagen'"):  # in the history, but not in the library
         timeline.find("imagen")
     with pytest.raises(ValueError, match="no variant 'small'"):
         timeline.load("picture_layout", "small")
-    with pytest.raises(ValueError, match="gan_cls draws in full precision alone"):
+    with pytest.raises(ValueError, match="gan_cls takes no half"):
         timeline.load("gan_cls", half=True)
     with pytest.raises(ValueError, match="no recipe"):
         timeline.recipe("gan")
+
+
+def test_weights_are_those_of_the_first_published_variant_unless_another_is_named(tmp_path):
+    missing = tmp_path / "v1-5.safetensors"
+    with pytest.raises(ValueError, match=r"no file .*v1-5\.safetensors\. It must hold 'sd_1'"):
+        timeline.load("stable_diffusion", weights=missing)
+    with pytest.raises(ValueError, match="ldm_text reads captions by the word pieces of BERT: give vocabulary"):
+        timeline.load("latent_diffusion", weights=missing)
+    with pytest.raises(ValueError, match="Train it: t2i train ldm_clip"):
+        timeline.load("stable_diffusion", "small", weights=missing)
+    with pytest.raises(ValueError, match="The small model takes no half"):
+        timeline.load("ddpm", half=True)

@@ -77,8 +77,8 @@ def normal(rng, *shape: int) -> torch.Tensor:
 
 
 def evenly(steps: int) -> list[int]:
-    """Timesteps from much noise to little."""
-    return [1000 * i // steps for i in reversed(range(steps))]
+    """Timesteps from the last, where all is noise, to the first."""
+    return [round(999 * i / (steps - 1)) for i in reversed(range(steps))]
 
 
 @torch.no_grad()

@@ -483,7 +483,8 @@ show.table(rows, digits=2)
 
 # %% [markdown]
 # Of flowers it knows: petals are much larger than the center, so one of the colors is *the* color. Of birds and scenes
-# it is no better than a coin. It has found the right words, and not what they belong to. Tristan Thrush and others
+# it does not: it tosses a coin, or is even wrong more often than right (perhaps it goes by the order that it has read more
+# often). It has found the right words, and not what they belong to. Tristan Thrush and others
 # asked published models so, about photographs (2022, *"Winoground"*), and found them hardly above chance. A caption's
 # bag of words wins nearly every comparison in a batch, so that is what InfoNCE teaches.
 #
@@ -638,6 +639,6 @@ for name, directions in {"the first alone": words, "the mean of all": several}.i
 # ## What came next
 #
 # CLIP drew nothing. But within months people turned it around: take any generator, and push what it draws until CLIP
-# finds that it fits. In 2021 and 2022 CLIP became the *reader* of Stable Diffusion, the *space* in which DALL·E 2 and
-# Kandinsky think, the *judge* of the CLIP score, and the *filter* of the data sets that they all were trained on. What it
+# finds that it fits. From 2021 to 2023 CLIP became the *reader* of Stable Diffusion, the *space* in which DALL·E 2 and
+# Kandinsky think, the *judge* of the CLIP score, and the *filter* of LAION's data sets. What it
 # needed beside it was a generator that could be steered. The next chapter begins with noise.

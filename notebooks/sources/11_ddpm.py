@@ -62,11 +62,11 @@ show.pictures(
 # In 2015 Jascha Sohl-Dickstein, Eric Weiss, Niru Maheswaranathan and Surya Ganguli borrow an idea from physics: a drop
 # of ink in water spreads until nothing of its form is left, in steps so small that each of them could be undone. *"Deep
 # Unsupervised Learning using Nonequilibrium Thermodynamics"* trains a network to undo them. In 2019 Yang Song and Stefano
-# Ermon arrive from another side, following the gradient of the data's density through many levels of noise. Both draw;
-# neither draws as well as a GAN. In June 2020 Jonathan Ho, Ajay Jain and Pieter Abbeel see that the two are one, choose
+# Ermon arrive from another side, following the gradient of the data's density through many levels of noise, and draw small
+# pictures nearly as well as GANs do. In June 2020 Jonathan Ho, Ajay Jain and Pieter Abbeel see that the two are one, choose
 # a U-Net, and find that the simplest loss of all, *guess the noise*, works best. *"Denoising Diffusion Probabilistic
 # Models"* reaches an FID of 3.17 on CIFAR-10, better than most GANs, without a discriminator, without a collapse, and
-# with a loss that only goes down.
+# with a loss that can be trusted to fall.
 #
 # ## Destroy
 #
@@ -117,7 +117,7 @@ show.table(rows, digits=3)
 
 # %% [markdown]
 # How fast should a picture drown? Three schedules: Ho et al. let $\beta$ rise evenly; in latent diffusion (chapter 14)
-# its root does; Nichol and Dhariwal (2021) found that a straight line wastes its last third on pure noise, and bent
+# its root does; Nichol and Dhariwal (2021) found that a straight line wastes its last quarter on pure noise, and bent
 # $\bar\alpha$ along a cosine.
 
 # %%
@@ -142,7 +142,9 @@ show.lines(
 # > $\big\lVert \epsilon - \epsilon_\theta(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\epsilon,\; t) \big\rVert^2$
 #
 # > **Algorithm 2, sampling.** Start with $x_T \sim N(0, 1)$. For $t = T, \dots, 1$:
-# > $x_{t-1} = \frac{1}{\sqrt{\alpha_t}} \Big( x_t - \frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\, \epsilon_\theta(x_t, t) \Big) + \sigma_t z$
+# > $x_{t-1} = \frac{1}{\sqrt{\alpha_t}} \Big( x_t - \frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\, \epsilon_\theta(x_t, t) \Big) + \sigma_t z$,
+# with $\alpha_t = 1 - \beta_t$, fresh noise $z$ (none at the last step), and $\sigma_t^2 = \beta_t$, or the somewhat smaller variance of
+# equation 7
 #
 # And these are the library's lines. Algorithm 1 is `simple_loss`. Algorithm 2 is written in two halves, because every
 # later sampler shares the first: *guess* the picture $x_0$ from the noise, then go *a little way* towards it, to the mean
@@ -333,8 +335,8 @@ show.table(rows)
 
 # %% [markdown]
 # Of the loss, what the caption changes is a small part; most of it is edges and other details. Adam follows what is loud.
-# So the small one was trained by **Muon** (Jordan et al. 2024), which makes all directions of a gradient equally loud before
-# it takes a step:
+# So the small one was trained by **Muon** (Jordan et al. 2024), which makes the directions of a gradient far more alike before it
+# takes a step:
 
 # %%
 from t2i_course.nn.muon import orthogonalised
@@ -378,7 +380,7 @@ show.film(
 # | | idea | |
 # |---|---|---|
 # | DDIM | leave the fresh noise out: what remains is a path that can be cut into any number of steps | Song, Meng, Ermon 2020 |
-# | PLMS | the noise changes slowly: extrapolate it from the last four steps | Liu et al. 2022 |
+# | PLMS | the noise changes slowly: extrapolate it from the last four steps (its first step asks twice) | Liu et al. 2022 |
 # | Euler, Heun | it is an ordinary differential equation: solve it by the book | Karras et al. 2022 |
 # | DPM-Solver++ | solve its easy half exactly, extrapolate the rest | Lu et al. 2022 |
 
@@ -386,7 +388,9 @@ show.film(
 show.source(samplers.ddim, samplers.dpm_solver)
 
 # %% [markdown]
-# How much of the caption is kept, against the number of times that the network is asked?
+# How much of the caption is kept, against the number of steps? All of them begin at the last timestep, where there is nothing
+# but noise. (Many released samplers begin a little below it, with a network that expects some of a picture where there is none:
+# with few steps that costs much; Lin et al. 2023.)
 
 # %%
 asked, kept, n = (4, 8, 16), {}, 8
@@ -405,22 +409,22 @@ for sampler in ("ddpm", "ddim", "plms", "dpm_solver"):
 show.lines(
     asked,
     kept,
-    xlabel="times that the network is asked",
+    xlabel="steps",
     ylabel="facts kept",
     inches=(7, 2.6),
-    alt="The share of facts kept against the number of questions to the network, for four samplers.",
+    alt="The share of facts kept against the number of steps, for four samplers.",
 )
 show.pictures(
     torch.stack([pictures[s, c] for s in kept for c in asked]),
     [f"{s}, {c}" for s in kept for c in asked],
     columns=6,
     inches=1.5,
-    alt=f"The same picture, '{captions[0]}', by four samplers with 4, 8 and 16 questions to the network each.",
+    alt=f"The same picture, '{captions[0]}', by four samplers with 4, 8 and 16 steps each.",
 )
 
 # %% [markdown]
-# **Notice** that the samplers without fresh noise arrive at the *same* picture, and DPM-Solver++ soonest: it follows from
-# the noise that they started with. DDPM, which adds its own, draws another one. That makes seeds meaningful, pictures
+# **Notice** that the samplers without fresh noise arrive at the *same* picture: it follows from the noise that they started
+# with. (Which of them gets there soonest, so few captions cannot say.) DDPM, which adds its own, draws another one. That makes seeds meaningful, pictures
 # editable (chapter 15), and noise a kind of latent.
 #
 # ## Play
@@ -470,15 +474,24 @@ import json
 
 from t2i_course.paths import DATA
 
-record = json.loads((DATA / "weights" / "ddpm.json").read_text())
-print(f"the small DDPM: {record['steps']:,} steps of 24 pictures, {record['seconds'] / 60:.0f} minutes on one core")
+records = {
+    n: json.loads((DATA / "weights" / f"{n}.json").read_text()) for n in ("gan_cls", "attngan", "damsm", "ddpm", "clip")
+}
+show.table(
+    [
+        {"trained": name, "steps": f"{r['steps']:,}", "minutes of a core": round(r["seconds"] / 60)}
+        for name, r in records.items()
+    ]
+)
+record = records["ddpm"]
 print(
     f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / (record['steps'] * 24):,.0f} times as many"
 )
 
 # %% [markdown]
-# **Notice** that in an hour of a laptop the GAN learns more of the captions: diffusion looks at each picture through every
-# amount of noise, and what is in a caption is a small part of what it has to learn. It never collapses, and whoever has
+# (The DAMSM taught the AttnGAN, CLIP reads for the DDPM; both were trained before.) **Notice** that in about as much time
+# GAN-INT-CLS learns more of the captions: diffusion looks at each picture through every amount of noise, and what is in a caption
+# is a small part of what it has to learn. It never collapses, and whoever has
 # the patience (or a GPU) goes on. And where a GAN ends at 128 x 128 pixels, ours starts at 32 x 32;
 # to draw large with little is the subject of chapters 13 and 14.
 #

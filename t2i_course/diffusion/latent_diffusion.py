@@ -73,14 +73,16 @@ class LatentDiffusion:
     ) -> LatentDiffusion:
         """The small model that ships with the course ("small"), or a published system (published/latent_diffusion.py).
 
-        On a GPU if there is one, or on `device`; half: in float16, for published ones.
+        A published one is on a GPU if there is one, the small one is not, unless `device` says where. half: in float16,
+        for published ones.
         """
         if variant == "small":
-            if half:
-                raise ValueError("The small model draws in full precision alone; leave half out.")
+            for name, given in {"half": half, "vocabulary": vocabulary}.items():
+                if given:
+                    raise ValueError(f"The small model takes no {name}; leave it out.")
             from .small import load
 
-            return load(cls.small, weights, cls)
+            return load(cls.small, weights, cls, device)
         from t2i_course.published.latent_diffusion import REMEDY, load
 
         if weights is None:
@@ -128,7 +130,7 @@ class LatentDiffusion:
         if start is not None:
             if not 0 < strength <= 1:
                 raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
-            ts = ts[len(ts) - max(1, int(steps * strength)) :]
+            ts = ts[len(ts) - max(1, int(len(ts) * strength)) :]
             z = self.process.add_noise(start, ts[0], z)
 
         def model(x, t, c):
@@ -193,11 +195,12 @@ class LatentDiffusion:
             raise ValueError(f"The mask is {(len(pictures), 1, *pictures.shape[2:])}, not {tuple(mask.shape)}.")
         pictures = pictures.to(next(self.unet.parameters()).device).float()
         hole = (mask > 0.5).to(pictures)
-        small = F.interpolate(hole, scale_factor=1 / self.autoencoder.factor)
         options |= {"size": tuple(pictures.shape[2:])}
         if self.unet.config.channels > self.autoencoder.z:
+            small = F.interpolate(hole, scale_factor=1 / self.autoencoder.factor)  # as it was trained
             beside = torch.cat([small, self.encode(pictures * (1 - hole))], 1)
             return self.draw(captions, seed, beside=beside, **options)
+        small = F.max_pool2d(hole, self.autoencoder.factor)  # no hole is too small to be drawn
         known = self.encode(pictures)
         eps = self._noise(len(captions), seed, options["size"]).to(known)
         ts = self.timesteps(options.get("steps") or self.steps, options.get("sampler") or self.sampler)
@@ -239,19 +242,23 @@ class LatentDiffusion:
         return noise(seed, batch, self.autoencoder.z, *(n // self.autoencoder.factor for n in (height, width)))
 
     def timesteps(self, steps: int, sampler: str) -> list[int]:
-        """Those that a sampler visits, from much noise to little."""
+        """Those that a sampler visits, from much noise to little.
+
+        From the very last, where x is the noise that drawing starts with. Some released models start below it, where a
+        network expects some of a picture ("Common Diffusion Noise Schedules and Sample Steps are Flawed", Lin et al.).
+        """
         if sampler not in SAMPLERS:
             raise ValueError(f"There is no sampler {sampler!r}. There are: {', '.join(SAMPLERS)}.")
-        solves, start = sampler in ("dpm_solver", "euler", "heun"), int(self.released)
-        ts = samplers.from_end_to_end(self.process, steps) if solves else samplers.evenly(self.process, steps, start)
-        left = 1 - self.until / len(self.process.alpha_bar)  # the same way, in the part from `until` on
+        as_released = self.released and sampler in ("ddim", "plms", "ddpm")
+        ts = samplers.evenly(self.process, steps, 1) if as_released else samplers.from_end_to_end(self.process, steps)
+        left = 1 - self.until / (len(self.process.alpha_bar) - 1)  # the same way, in the part from `until` on
         return list(dict.fromkeys(round(self.until + left * t) for t in ts))  # none twice, where steps are many
 
     def _sample(self, sampler: str, denoise: Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
         end = 0 if self.released else -1
         clip = getattr(self.autoencoder, "limit", None)
-        options = {"ddpm": {"draw": draw, "clip": clip}, "ddim": {"end": end}, "plms": {"end": end}}.get(sampler, {})
-        return SAMPLERS[sampler](self.process, denoise, z, ts, **options)
+        of = {"ddpm": {"draw": draw, "clip": clip}, "ddim": {"end": end, "clip": clip}, "plms": {"end": end}}
+        return SAMPLERS[sampler](self.process, denoise, z, ts, **of.get(sampler, {}))
 
 
 class DDPM(LatentDiffusion):
@@ -263,7 +270,7 @@ class DDPM(LatentDiffusion):
     def load(cls, variant: str = "small", weights: str | Path | None = None, **options):
         """The small model that ships with the course; or a published one, which knows no captions (pixels.py)."""
         if variant == "small":
-            return super().load(variant, weights)
+            return super().load(variant, weights, **options)
         from .pixels import PixelDiffusion
 
         return PixelDiffusion.load(variant, weights, **options)

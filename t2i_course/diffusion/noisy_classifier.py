@@ -45,7 +45,7 @@ def load(weights: str | Path | None = None) -> NoisyClassifier:
     return model.requires_grad_(False).eval()
 
 
-def recipe(name: str = "noisy_classifier", *, steps: int = 1500, batch_size: int = 48) -> Recipe:
+def recipe(name: str = "noisy_classifier", *, steps: int = 3200, batch_size: int = 48) -> Recipe:
     """How it is trained: on the pictures of the small DDPM, with as much noise as any of its timesteps has."""
     from t2i_course.training import Recipe
 

@@ -46,7 +46,7 @@ def copies(codec, world, n: int = 500, size: int = 128) -> dict:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure small autoencoders on all worlds."""
+    """Measure small autoencoders on all worlds, and store it; what is known of others is kept."""
     from t2i_course import worlds
     from t2i_course.codec.autoencoder import SMALL, Autoencoder
     from t2i_course.run_files import hardware
@@ -56,11 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, default=500, help="pictures of each world (default: 500)")
     options = parser.parse_args(arguments)
     rows, shipped = [], [name for name in SMALL if (DATA / "weights" / f"{name}.safetensors").exists()]
-    for name in options.names or shipped:
+    names = options.names or shipped
+    for name in names:
         codec = Autoencoder.load(name)
         for world in worlds.NAMES:
             rows.append({"autoencoder": name, **copies(codec, worlds.load(world), options.n)})
-    measured = {"rows": rows, "n": options.n, "command": "python -m t2i_course.judge.copies", "hardware": hardware()}
+            rows[-1] |= {"n": options.n, "hardware": hardware()}
+    known = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+    rows = [row for row in known if row["autoencoder"] not in names] + rows
+    measured = {"rows": rows, "command": "python -m t2i_course.judge.copies"}
     FILE.parent.mkdir(exist_ok=True)
     write_atomically(FILE, (json.dumps(measured, indent=1) + "\n").encode())
 

@@ -17,7 +17,8 @@ FILE = DATA / "benchmarks" / "guidance.json"
 
 
 def guidance_curve(system, world, scales: Sequence[float] = SCALES, n: int = 200, steps: int = 10) -> list[dict]:
-    """One row for each scale: {"world", "guidance_scale", "accuracy", "standard_error", "fid"}, on the split test.
+    """One row for each scale: {"world", "guidance_scale", "accuracy", "standard_error", "fid", "ceiling", "true_fid",
+    "n", "steps"}, on the split test; ceiling and true_fid are those of true pictures.
 
     system: draws with `draw(captions, seed, guidance_scale=..., steps=...)`. FID compares features of the world's
     recogniser with those of 1,000 true pictures, so n must be larger than their number (192).
@@ -30,26 +31,32 @@ def guidance_curve(system, world, scales: Sequence[float] = SCALES, n: int = 200
             lambda captions, seed, s=s: system.draw(captions, seed, guidance_scale=s, steps=steps), world, n, ("test",)
         )
         measured = result["splits"]["test"]
-        rows.append({"world": world.name, "guidance_scale": s, "fid": measured[f"FID ({world.name})"]})
+        fid = f"FID ({world.name})"
+        rows.append({"world": world.name, "guidance_scale": s, "fid": measured[fid]})
         rows[-1] |= {name: measured[name] for name in ("accuracy", "standard_error")}
+        rows[-1] |= {"ceiling": measured["ceiling"]["accuracy"], "true_fid": measured["ceiling"][fid]}
+        rows[-1] |= {"n": n, "steps": steps}
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure one system on the worlds that it knows, and store the curve."""
+    """Measure one system on worlds that it knows, and store the curves; those of other worlds are kept."""
     from t2i_course import timeline, worlds
     from t2i_course.run_files import hardware
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("system", help="ddpm, latent_diffusion or stable_diffusion")
     parser.add_argument("--worlds", nargs="+", default=["flowers", "birds"], choices=worlds.NAMES)
+    parser.add_argument("--scales", nargs="+", type=float, default=SCALES, help="guidance scales (default: 0 to 12)")
     parser.add_argument("--n", type=int, default=200, help="captions of each point (default: 200)")
     options = parser.parse_args(arguments)
     system = timeline.load(options.system)
-    curve = [row for name in options.worlds for row in guidance_curve(system, worlds.load(name), n=options.n)]
+    curves = (guidance_curve(system, worlds.load(name), options.scales, options.n) for name in options.worlds)
+    curve = [row for rows in curves for row in rows]
     known = json.loads(FILE.read_text()) if FILE.exists() else {"curves": {}}
-    known["curves"][options.system] = curve
-    known |= {"command": "python -m t2i_course.judge.guidance_curve", "hardware": hardware()}
+    others = [row for row in known["curves"].get(options.system, []) if row["world"] not in options.worlds]
+    known["curves"][options.system] = others + [row | {"hardware": hardware()} for row in curve]
+    known["command"] = "python -m t2i_course.judge.guidance_curve SYSTEM --worlds WORLD"
     FILE.parent.mkdir(exist_ok=True)
     write_atomically(FILE, (json.dumps(known, indent=1) + "\n").encode())
 

@@ -19,7 +19,7 @@ class Quantizer(nn.Module):
     """A codebook of K entries of D numbers.
 
     restart: in training, an entry that was idle for so many steps becomes a vector of the batch, and so do all at
-    first; 0: never.
+    first; 0: never. Of a codebook that is loaded, all entries count as just used.
     """
 
     def __init__(self, codes: int, dim: int, beta: float = 0.25, restart: int = 0):
@@ -28,6 +28,10 @@ class Quantizer(nn.Module):
         nn.init.uniform_(self.codebook.weight, -1 / codes, 1 / codes)
         self.beta, self.restart = beta, restart
         self.register_buffer("idle", torch.full((codes,), restart), persistent=False)  # steps without being chosen
+
+    def _load_from_state_dict(self, *inputs) -> None:
+        super()._load_from_state_dict(*inputs)
+        self.idle.zero_()
 
     def indices(self, h: Tensor) -> Tensor:
         """Vectors (B, D, H, W) -> the numbers of their nearest codes (B, H, W)."""

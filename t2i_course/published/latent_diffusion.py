@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -92,9 +92,13 @@ def load(
     if variant not in VARIANTS:
         raise ValueError(f"There is no latent diffusion {variant!r}. There are: {', '.join(VARIANTS)}.")
     v, path = VARIANTS[variant], Path(weights)
+    skip_last, tower = v.skip_last, CLIPS.get(v.text)
+    if path.is_dir() and skip_last:  # diffusers cut the blocks off that are left out
+        tower = replace(tower, text=replace(tower.text, depth=tower.text.depth - skip_last))
+        skip_last = 0
     with torch.device("meta"):
         parts = {"unet": UNet(UNETS[v.unet]), "autoencoder": Autoencoder(AUTOENCODERS["kl_f8"])}
-        parts["text"] = BERT(BERTS[v.unet]) if v.text == "bert" else TextTower(CLIPS[v.text])
+        parts["text"] = BERT(BERTS[v.unet]) if v.text == "bert" else TextTower(tower)
     if v.text != "bert":
         parts["text"].project = None
     converts = {
@@ -117,7 +121,7 @@ def load(
         read = Reader(parts["text"], pieces)
     else:
         text = parts["text"]
-        read = Reader(lambda tokens: text.context(tokens, v.skip_last), lambda c: tokenize(c, pad=v.pad), text)
+        read = Reader(lambda tokens: text.context(tokens, skip_last), lambda c: tokenize(c, pad=v.pad), text)
     process = Process(scaled_linear(), v.predicts)
     return LatentDiffusion(read, parts["unet"], parts["autoencoder"], process, 0.18215, v.size, released=True)
 

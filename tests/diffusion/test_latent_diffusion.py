@@ -64,11 +64,41 @@ def test_editing_starts_from_the_picture_in_so_much_noise(system, monkeypatch):
     forward = system.unet.forward
     monkeypatch.setattr(system.unet, "forward", lambda x, t, c: (asked.append((x, t)), forward(x, t, c))[1])
     system.edit(picture, ["birds"], 2, strength=0.35, steps=20, guidance_scale=1)
-    assert [int(t[0]) for _, t in asked] == [300, 250, 200, 150, 100, 50, 0]
-    noisy = system.process.add_noise(system.encode(picture), 300, system._noise(1, 2, None))
+    ts = system.timesteps(20, "ddim")[-7:]
+    assert [int(t[0]) for _, t in asked] == ts
+    noisy = system.process.add_noise(system.encode(picture), ts[0], system._noise(1, 2, None))
     torch.testing.assert_close(asked[0][0], noisy)
     with pytest.raises(ValueError, match=r"strength=1\.5: it is above 0 and at most 1"):
         system.edit(picture, ["birds"], strength=1.5)
+
+
+def test_half_of_the_way_is_half_of_it_where_timesteps_would_be_visited_twice(system, monkeypatch):
+    monkeypatch.setattr(system, "until", 900)
+    asked, forward = [], system.unet.forward
+    monkeypatch.setattr(system.unet, "forward", lambda x, t, c: (asked.append(int(t[0])), forward(x, t, c))[1])
+    ts = system.timesteps(300, "ddim")
+    assert len(ts) == 100  # from 999 to 900, none twice
+    system.edit(torch.zeros(1, 3, 16, 16), ["birds"], strength=0.5, steps=300, guidance_scale=1)
+    assert asked == ts[50:]
+
+
+def test_drawing_starts_where_all_is_noise(system):
+    for sampler in SAMPLERS:
+        assert system.timesteps(4, sampler)[0] == 999
+        assert system.timesteps(4, sampler)[-1] == 0
+    released = copy.copy(system)
+    released.released = True
+    assert released.timesteps(4, "ddim") == [751, 501, 251, 1]  # as CompVis and diffusers have it
+
+
+def test_a_hole_of_one_pixel_is_drawn_anew(system):
+    picture, mask = torch.full((1, 3, 16, 16), 0.3), torch.zeros(1, 1, 16, 16)
+    mask[..., 7, 9] = 1
+    painted = system.inpaint(picture, mask, ["a red flower"], steps=3)
+    changed = (painted != picture).any(1)[0]
+    assert changed.nonzero().tolist() == [[7, 9]]
+    other = system.inpaint(picture, mask, ["birds in the snow"], steps=3, guidance_scale=8)
+    assert (other - painted).abs().max() > 1e-3  # it is drawn, and not what the autoencoder makes of the rest
 
 
 def test_what_the_mask_leaves_out_stays_as_it_is(system, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 
 from t2i_course import worlds
@@ -29,12 +30,18 @@ def test_each_scale_is_measured_on_the_same_captions(monkeypatch, tmp_path):
     assert rows[1]["accuracy"] > 0.97
     assert rows[0]["accuracy"] < 0.6
     assert rows[1]["fid"] < rows[0]["fid"] / 10
+    assert rows[1]["fid"] == pytest.approx(rows[1]["true_fid"], rel=0.05)
+    assert rows[1]["ceiling"] > 0.97
     assert {steps for _, steps in system.asked} == {7}
 
     monkeypatch.setattr("t2i_course.timeline.load", lambda name: system)
     monkeypatch.setattr(guidance_curve, "FILE", tmp_path / "guidance.json")
-    monkeypatch.setattr(guidance_curve, "guidance_curve", lambda system, world, n: [{"world": world.name, "n": n}])
+    monkeypatch.setattr(guidance_curve, "guidance_curve", lambda _, world, scales, n: [{"world": world.name, "n": n}])
     guidance_curve.main(["ddpm", "--worlds", "flowers", "--n", "9"])
     guidance_curve.main(["other", "--worlds", "birds"])
+    guidance_curve.main(["ddpm", "--worlds", "birds", "--n", "8"])
+    guidance_curve.main(["ddpm", "--worlds", "birds", "--n", "7"])
     curves = json.loads((tmp_path / "guidance.json").read_text())["curves"]
-    assert curves == {"ddpm": [{"world": "flowers", "n": 9}], "other": [{"world": "birds", "n": 200}]}
+    found = {name: [(row["world"], row["n"]) for row in rows] for name, rows in curves.items()}
+    assert found == {"ddpm": [("flowers", 9), ("birds", 7)], "other": [("birds", 200)]}
+    assert all(row["hardware"] for rows in curves.values() for row in rows)

@@ -73,3 +73,8 @@ def test_idle_codes_are_put_where_vectors_are():
     for _ in range(6):
         restarts(h)
     assert restarts.codebook.weight[3].max() == -100  # in training alone
+
+    loaded = Quantizer(16, 3, restart=5)  # to be trained further: what was learned is kept
+    loaded.load_state_dict(restarts.state_dict())
+    loaded(h)
+    assert torch.equal(loaded.codebook.weight, restarts.codebook.weight)

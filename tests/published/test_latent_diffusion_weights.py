@@ -1,5 +1,6 @@
 """Whole systems of latent diffusion: from one file, from a folder, and what is said of wrong ones."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -61,6 +62,19 @@ def test_a_folder_of_diffusers(tiny, tmp_path):
     assert all(p.dtype == torch.float16 for p in published.load(tmp_path / "sd", half=True).unet.parameters())
 
 
+def test_a_folder_of_stable_diffusion_2_lacks_the_block_that_is_left_out(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(published.UNETS, "sd_2", published.UNETS["sd_1"])
+    monkeypatch.setitem(published.CLIPS, "vit_h_14", replace(published.CLIPS["vit_l_14"], quick=True))
+    text, shallow = tiny["text_encoder"], deepcopy(tiny["text_encoder"])
+    del shallow.encoder.layers[-1]
+    write(tmp_path / "sd", tiny | {"text_encoder": shallow})
+    system, captions = published.load(tmp_path / "sd", "sd_2_base"), ["a small blue bird"]
+    with torch.no_grad():
+        states = text(tokenize(captions), output_hidden_states=True).hidden_states
+        norm = getattr(text, "text_model", text).final_layer_norm
+        torch.testing.assert_close(system.read(captions), norm(states[-2]), atol=1e-4, rtol=1e-4)
+
+
 def test_clear_errors(tiny, tmp_path):
     with pytest.raises(ValueError, match="There is no latent diffusion 'sd_3'. There are: ldm_text, sd_1"):
         published.load(tmp_path, "sd_3")
@@ -71,7 +85,9 @@ def test_clear_errors(tiny, tmp_path):
     with pytest.raises(ValueError, match="give vocabulary=FILE"):
         published.load(tmp_path, "ldm_text")
     write(tmp_path / "sd", tiny | {"vae": tiny["unet"]})
-    with pytest.raises(ValueError, match=r"holds the weights of another network\. Of its vae: It must hold 'sd_1'"):
+    with pytest.raises(
+        ValueError, match=r"holds the weights of another network \(.*\)\. Of its vae: It must hold 'sd_1'"
+    ):
         published.load(tmp_path / "sd")
     (tmp_path / "broken.ckpt").write_bytes(b"not weights")
     with pytest.raises(ValueError, match=r"broken\.ckpt cannot be read as a file of weights"):
