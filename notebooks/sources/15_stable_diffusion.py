@@ -67,8 +67,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# After an hour of one core the light, the place and the larger colors are often those asked for; small things, and most of what
-# happens in a scene, are not yet. All that this chapter does with the model works with any that is trained longer, and at the
+# After little more than an hour of one core kind, light, place and the larger colors are mostly those asked for; small things, and
+# most of what happens in a scene, are not yet. All that this chapter does with the model works with any that is trained longer, and at the
 # end with the real one.
 #
 # ## The story
@@ -197,7 +197,8 @@ def prompt_to_pixels(
         without, asked = system.unet(both, times, context).float().chunk(2)
         return without + s * (asked - without)
 
-    *_, (z, _) = samplers.ddim(system.process, denoise, z, system.timesteps(steps, "ddim"))
+    end = 0 if system.released else -1  # what was released stops where a little noise is left
+    *_, (z, _) = samplers.ddim(system.process, denoise, z, system.timesteps(steps, "ddim"), end=end)
     return system.decode(z)
 
 
@@ -215,7 +216,7 @@ show.source(LatentDiffusion.latents, LatentDiffusion.decode)
 #
 # Chapter 14 trained its reader along; this one has CLIP's, frozen. U-Net, autoencoder, recipe and minutes are the same. But
 # CLIP comes with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it had been paid
-# for. Which one keeps more of the captions? Facts kept and FID against the guidance scale (chapter 12), with 200 captions for
+# for. Which one keeps more of the captions? Facts kept against the guidance scale (chapter 12), with 200 captions for
 # each point, measured once by the command in the title:
 
 # %%
@@ -249,9 +250,8 @@ for world in every:
 show.table(rows, digits=1)
 
 # %% [markdown]
-# **Notice** that the frozen reader keeps more in every world: by most for birds, by least for scenes, where the pictures
-# themselves are hardest. And that guidance only helps a model that has understood something: the one that reads badly has
-# nothing to exaggerate.
+# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes both keep so little that no difference can be seen,
+# and guidance does not help there: who has not understood has nothing to exaggerate.
 #
 # Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out. CLIP's
 # loss looks at one place alone, the end of the caption, so what the last block says at the other words was never asked for.
@@ -389,7 +389,7 @@ show.pictures(
 
 # %% [markdown]
 # **Notice** how little it changes here. Ours hears the caption also as a whole, as the mean of all its words, in which two words
-# are a small part. In Stable Diffusion every place asks the words alone, and 1.5 can be seen at once.
+# are a small part. In Stable Diffusion every place asks the words alone.
 #
 # ## From one caption to another
 #
@@ -430,7 +430,7 @@ else:
     print("T2I_STABLE_DIFFUSION is not set, so the published weights are not loaded.")
 
 # %% [markdown]
-# What it costs. Each part, ours beside that of diffusers, with the same weights on the same machine, as
+# What it costs. Each part, ours beside that of diffusers, with random weights of the same shapes on the same machine, as
 # `tests/benchmarks/` measured it:
 
 # %%
@@ -442,6 +442,7 @@ show.table(
             "numbers": row["precision"],
             "on": row["hardware"],
             "seconds": row["ours"]["seconds"],
+            "peak MiB": row["ours"]["peak MiB"],
             "time, of diffusers'": row["time ratio"],
             "memory, of diffusers'": row["memory ratio"],
         }

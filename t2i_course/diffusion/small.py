@@ -10,8 +10,9 @@ What is new since DDPM is in the recipe, and makes an hour of a laptop enough. S
 latent, are one for the network, which predicts the picture itself, as it is simpler than its noise; fine detail passes
 by (Karras et al. 2022). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise for latents
 (Hoogeboom et al. 2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block
-hears what the caption says as a whole, as in GLIDE (Nichol et al. 2021); and Muon (nn/muon.py) learns. One caption in
-ten is left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
+hears what the caption says as a whole, as in GLIDE (Nichol et al. 2021). A network that has learned to see helps
+(alignment.py; Yu et al. 2024), and Muon (nn/muon.py) learns. One caption in ten is left out, so that guidance knows
+what a picture without a caption is (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from t2i_course.weights import load_weights
 from t2i_course.worlds.base import to_float
 from t2i_course.worlds.cache import cached_pictures
 
+from .alignment import Eyes, head, likeness, with_middle
 from .latent_diffusion import LatentDiffusion, Reader
 from .losses import simple_loss, v_weight
 from .process import Process, cosine
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from t2i_course.training import Recipe
 
 PICTURES = 10_000  # of each world, to learn from
-NOT_HIDDEN = "tokens", "positions", "unet.first", "unet.last"  # weights that AdamW trains, not Muon
+NOT_HIDDEN = "tokens", "positions", "unet.first", "unet.last", ".time.", "head"  # weights for AdamW, not Muon
 LENGTH = 40  # words of a caption; the longest of the worlds have 37
 DIM = 192  # numbers of a word in its context
 
@@ -72,6 +74,7 @@ class Config:
     shift: float = 1.0  # of the noise schedule
     detail: float = 0.0  # see Process
     until: int = 0  # see LatentDiffusion
+    aligned: float = 0.0  # weight of what is seen, see alignment.py; 0: it plays no part
 
     @property
     def process(self) -> Process:
@@ -85,20 +88,11 @@ def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
     return UNetConfig(dim, mults, 2, (1,), channels, channels, **options)
 
 
+LATENT = {"codec": "small_kl_f8", "fold": 2, "shift": 2.0, "detail": 0.3, "until": 130, "aligned": 1.5}
 SMALL = {
     "ddpm": Config(unet(48, 96, (1, 1.5)), 32, fold=4, reader="clip", worlds=("flowers", "birds")),
-    "ldm": Config(unet(32, 96, (1, 4 / 3)), 128, "small_kl_f8", fold=2, shift=2.0, detail=0.3, until=130),
-    "ldm_clip": Config(
-        unet(32, 96, (1, 4 / 3)),
-        128,
-        "small_kl_f8",
-        fold=2,
-        shift=2.0,
-        detail=0.3,
-        until=130,
-        reader="clip",
-        skip_last=1,
-    ),
+    "ldm": Config(unet(16, 96, (1, 1)), 128, **LATENT),
+    "ldm_clip": Config(unet(16, 96, (1, 1)), 128, **LATENT, reader="clip", skip_last=1),
 }
 
 
@@ -156,20 +150,24 @@ def system(
 
 
 def load(
-    name: str = "ldm", weights: str | Path | None = None, kind: type[LatentDiffusion] = LatentDiffusion
+    name: str = "ldm",
+    weights: str | Path | None = None,
+    kind: type[LatentDiffusion] = LatentDiffusion,
+    device: str | None = None,
 ) -> LatentDiffusion:
     """A model that ships with the course, ready to draw."""
     if name not in SMALL:
         raise ValueError(f"There is no small diffusion model {name!r}. There are: {', '.join(SMALL)}.")
     file, net = Path(weights or DATA / "weights" / f"{name}.safetensors"), build(SMALL[name])
     load_weights(net, file, f"Train it: t2i train {name} --export {file}")
-    return system(net.requires_grad_(False).eval(), SMALL[name], kind=kind)
+    net, codec = net.requires_grad_(False).eval().to(device), codec_of(SMALL[name]).to(device)
+    return system(net, SMALL[name], codec, kind)
 
 
 # --- the recipe -------------------------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, steps: int = 6000, batch_size: int = 24) -> Recipe:
+def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
     """How one of them is trained. Latents are made once, and kept in the cache."""
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe
@@ -182,10 +180,12 @@ def recipe(name: str, *, steps: int = 6000, batch_size: int = 24) -> Recipe:
         if config.codec:
             some = (cached_pictures(worlds.load(world), "train", config.size, PICTURES)[:64] for world in config.worlds)
             net.scale.fill_(scale_of(codec, to_float(np.concatenate(list(some)))))
+        if config.aligned:
+            net["head"] = head(net["unet"].widths[-1])
         return net
 
     def losses(net, batch):
-        x0, captions = batch
+        x0, captions, seen = batch
         x0 = x0 * net.scale
         left_out = np.random.rand(len(captions)) < 0.1
         if net not in readers:  # a frozen one is loaded once
@@ -193,9 +193,13 @@ def recipe(name: str, *, steps: int = 6000, batch_size: int = 24) -> Recipe:
         context = readers[net].plain([("" if out else c) for c, out in zip(captions, left_out, strict=True)])
         t = torch.randint(0, len(process.alpha_bar), (len(x0),), device=x0.device)
         eps = torch.randn_like(x0)
-        prediction = net["unet"](process.add_noise(x0, t, eps), t, context).float()
-        error = simple_loss(process, prediction, x0, t, eps)
-        yield "all", {"loss": (v_weight(process, t) * error).mean(), "error": error.mean()}
+        prediction, middle = with_middle(net["unet"], process.add_noise(x0, t, eps), t, context)
+        error = simple_loss(process, prediction.float(), x0, t, eps)
+        terms = {"loss": (v_weight(process, t) * error).mean(), "error": error.mean()}
+        if config.aligned:
+            terms["likeness"] = likeness(net["head"](middle), seen)
+            terms["loss"] = terms["loss"] - config.aligned * terms["likeness"]
+        yield "all", terms
 
     readers: dict[nn.Module, Reader] = {}
 
@@ -213,29 +217,36 @@ def recipe(name: str, *, steps: int = 6000, batch_size: int = 24) -> Recipe:
         ema=0.999,
         evaluate=lambda net: caption_accuracies(draw(net), config.worlds, n=50, diverse=False),
         sample=lambda net, step: sample_sheet(draw(net), config.worlds, each=16),
-        every=1000,
+        every=3000,
+        leave_out=("head.",),
     )
 
 
 def batches(
     config: Config, codec: Folded, batch_size: int, seed: int, start: int
-) -> Iterator[tuple[Tensor, list[str]]]:
-    """Endless (latents (B, Z, h, w), captions), as many of each world; step k's follow from (seed, k)."""
+) -> Iterator[tuple[Tensor, list[str], Tensor | None]]:
+    """Endless (latents (B, Z, h, w), captions, what is seen (B, 192, 8, 8)); step k's follow from (seed, k).
+
+    As many of each world. Nothing is seen unless the network is to be aligned with it.
+    """
     share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
     stored = {name: _stored(world, config, codec.inside) for name, world in known.items()}
+    eyes = Eyes() if config.aligned else None
+    looks = {name: _stored(world, config, eyes) for name, world in known.items() if eyes}
     for step in count(start):
-        rng, captions, rows = np.random.default_rng([seed, step]), [], []
+        rng, captions, rows, seen = np.random.default_rng([seed, step]), [], [], []
         for name, world in known.items():
             chosen = rng.integers(PICTURES, size=share)
             captions += [world.caption("train", int(i), seed=step)[0] for i in chosen]
             rows.append(stored[name][chosen])
+            seen += [looks[name][chosen]] if eyes else []
         rows = np.concatenate(rows)
         x = torch.from_numpy(rows).float() if config.codec else to_float(rows)
-        yield F.pixel_unshuffle(x, codec.fold), captions
+        yield F.pixel_unshuffle(x, codec.fold), captions, torch.from_numpy(np.concatenate(seen)) if eyes else None
 
 
-def _stored(world, config: Config, codec: Autoencoder | None) -> np.ndarray:
-    """The first pictures of the split train, uint8 (N, H, W, 3), or their latents, float16 (N, Z, h, w)."""
+def _stored(world, config: Config, codec: Autoencoder | Eyes | None) -> np.ndarray:
+    """The first pictures of the split train, uint8 (N, H, W, 3), or what they are to a codec, float16 (N, Z, h, w)."""
     pictures = cached_pictures(world, "train", config.size, PICTURES)
     if codec is None:
         return pictures

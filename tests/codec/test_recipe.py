@@ -50,6 +50,6 @@ def test_the_one_that_ships_keeps_what_pictures_show():
         with torch.no_grad():
             latents = model.encode(batch.pictures)
             copies = model.decode(latents).clamp(-1, 1)
-        assert latents.shape == (40, 8, 16, 16)
+        assert latents.shape == (40, 4, 16, 16)
         true, copied = (caption_accuracy(p, batch.captions, world).accuracy for p in (batch.pictures, copies))
         assert copied > least * true

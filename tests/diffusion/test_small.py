@@ -38,7 +38,7 @@ def test_latents_can_be_folded_too(few_pictures):
     folded = Folded(2, inside)
     z = folded.encode(x)
     assert folded.factor == 16
-    assert z.shape == (2, folded.z, 2, 4) == (2, 32, 2, 4)
+    assert z.shape == (2, folded.z, 2, 4) == (2, 16, 2, 4)
     assert z[0, :4, 0, 0].tolist() == inside.encode(x)[0, 0, :2, :2].flatten().tolist()  # of one place
     torch.testing.assert_close(folded.decode(z), inside.decode(inside.encode(x)))
 
@@ -51,7 +51,8 @@ def test_batches_follow_from_seed_and_step_and_fit_their_captions(few_pictures):
     assert torch.equal(again[0], batches[2][0])
     assert again[1] == batches[2][1]
     assert not torch.equal(batches[0][0], batches[1][0])
-    latents, captions = batches[0]
+    latents, captions, seen = batches[0]
+    assert seen is None  # this one learns alone
     for k, name in enumerate(("flowers", "flowers", "birds", "birds")):
         world = worlds.load(name)
         (true,) = world.batches("train", config.size, 6, n=6, shuffle=False)
@@ -62,8 +63,8 @@ def test_batches_follow_from_seed_and_step_and_fit_their_captions(few_pictures):
 def test_latents_are_made_once_and_again_for_another_autoencoder(few_pictures, monkeypatch):
     config = SMALL["ldm"]
     codec = small.codec_of(config)
-    made, _ = next(small.batches(config, codec, 6, seed=0, start=0))
-    assert made.shape == (6, 32, 8, 8)
+    made, *_ = next(small.batches(config, codec, 6, seed=0, start=0))
+    assert made.shape == (6, 16, 8, 8)
     monkeypatch.setattr(codec.inside, "encode", lambda x: pytest.fail("they were in the cache"))
     assert torch.equal(next(small.batches(config, codec, 6, seed=0, start=0))[0], made)
     monkeypatch.undo()
@@ -77,6 +78,8 @@ def test_a_step_of_training(few_pictures, name):
     np.random.seed(0)
     ((_, terms),) = recipe.losses(net, next(recipe.batches(0, 0)))
     assert torch.isfinite(terms["loss"])
+    assert ("likeness" in terms) == ("head" in net) == bool(SMALL[name].aligned)
+    assert recipe.leave_out == ("head.",)  # of no use for drawing
     terms["loss"].backward()
     assert net["unet"].last[-1].weight.grad.any()
     if SMALL[name].codec:
