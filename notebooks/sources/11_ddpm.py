@@ -388,9 +388,10 @@ show.film(
 show.source(samplers.ddim, samplers.dpm_solver)
 
 # %% [markdown]
-# How much of the caption is kept, against the number of steps? All of them begin at the last timestep, where there is nothing
-# but noise. (Many released samplers begin a little below it, with a network that expects some of a picture where there is none:
-# with few steps that costs much; Lin et al. 2023.)
+# How much of the caption is kept, against the number of steps? All but PLMS begin at the last timestep, where there is
+# nothing but noise. (Many released samplers begin below it, with a network that expects some of a picture where there is none: with
+# few steps that costs much; Lin et al. 2023. PLMS has to: it mixes the noise of two timesteps, and where no picture is left, a small
+# error of that mixture is a large one of the picture.)
 
 # %%
 asked, kept, n = (4, 8, 16), {}, 8

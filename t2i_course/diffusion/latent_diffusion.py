@@ -244,13 +244,15 @@ class LatentDiffusion:
     def timesteps(self, steps: int, sampler: str) -> list[int]:
         """Those that a sampler visits, from much noise to little.
 
-        From the very last, where x is the noise that drawing starts with. Some released models start below it, where a
-        network expects some of a picture ("Common Diffusion Noise Schedules and Sample Steps are Flawed", Lin et al.).
+        From the very last, where x is the noise that drawing starts with. Released models start below it, where a
+        network expects some of a picture ("Common Diffusion Noise Schedules and Sample Steps are Flawed", Lin et al.
+        2023). So do PLMS and Heun: they mix the noise of two timesteps, which says nothing where no picture is left.
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"There is no sampler {sampler!r}. There are: {', '.join(SAMPLERS)}.")
-        as_released = self.released and sampler in ("ddim", "plms", "ddpm")
-        ts = samplers.evenly(self.process, steps, 1) if as_released else samplers.from_end_to_end(self.process, steps)
+        below = ("ddim", "plms", "ddpm") if self.released else ("plms", "heun")
+        from_below = samplers.evenly(self.process, steps, int(self.released))
+        ts = from_below if sampler in below else samplers.from_end_to_end(self.process, steps)
         left = 1 - self.until / (len(self.process.alpha_bar) - 1)  # the same way, in the part from `until` on
         return list(dict.fromkeys(round(self.until + left * t) for t in ts))  # none twice, where steps are many
 
