@@ -425,7 +425,8 @@ show.pictures(
 
 # %% [markdown]
 # **Notice** that the samplers without fresh noise arrive at the *same* picture: it follows from the noise that they started
-# with. (Which of them gets there soonest, so few captions cannot say.) DDPM, which adds its own, draws another one. That makes seeds meaningful, pictures
+# with. (With few steps PLMS is still on its way, as it began where the network expected a picture. Which of the others gets there
+# soonest, so few captions cannot say.) DDPM, which adds its own, draws another one. That makes seeds meaningful, pictures
 # editable (chapter 15), and noise a kind of latent.
 #
 # ## Play
