@@ -235,7 +235,7 @@ show.table(rows, digits=2)
 
 # %% [markdown]
 # **Notice** how little it matters what our small Stage II is told: it has learned to enlarge what it is given, and leaves the
-# caption to Stage I. Of the sketch it sees nearly everything that its discriminator asks for, so it has no need to read.
+# caption to Stage I; perhaps because a sketch already holds most of what its discriminator asks for.
 
 # %% [markdown]
 # ### Which stage answers for which fact?

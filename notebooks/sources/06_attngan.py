@@ -133,8 +133,7 @@ show.source(matching_loss, damsm.also_fits)
 # ### Train one
 #
 # A new text encoder and new linear maps, on the frozen CNN. **R-precision** is the paper's measure: of a picture's own
-# caption and 99 others, does one that fits come first? (In the paper only its own counts.) By chance it is as many as fit:
-# about one caption in twenty fits another picture of its world.
+# caption and 99 others, does one that fits come first? (In the paper only its own counts.) By chance it is as many as fit.
 
 # %%
 recipe = damsm.recipe()

@@ -283,7 +283,7 @@ for world in ("flowers", "birds"):
 
 # %% [markdown]
 # **Notice** that guidance improves both: pictures that nobody pushes, s = 0 and 1, are also farther from true ones. At s = 12 FID
-# is worse again: what obeys so strictly looks like no picture any more. (With so few pictures FID is too high for all, also for true ones; only differences count.)
+# rises again: what is exaggerated moves away from true pictures. (With so few pictures FID is too high for all, also for true ones; only differences count.)
 
 # %%
 texts = [flowers.caption("test", i)[0] for i in range(40)]

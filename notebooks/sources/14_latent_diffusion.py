@@ -394,8 +394,7 @@ show.table(
 
 # %% [markdown]
 # **Notice** that at 128 x 128 pixels it keeps about as much as the DDPM of chapter 11 does at 32 x 32: that is what latents buy.
-# The GAN of 2017 still learns more of its captions in such a time. But a GAN ends where it ends, and this model gets better as
-# long as one trains it.
+# The GAN of 2017, which was trained for longer, keeps more.
 #
 # ## Play
 

@@ -61,7 +61,7 @@ VARIANTS = {
     "vqgan_f16_16384": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=16384),
 }
 NARROW = {"dim": 32, "blocks": 1, "middle_attends": False, "groups": 0}
-SMALL = {  # trained for this course on all its worlds
+SMALL = {  # for all worlds of this course; the weights of some ship
     "small_kl_f4": Config(4, (1, 2, 2), **NARROW),
     "small_kl_f8": Config(4, (1, 1, 2, 4), **NARROW),
     "small_vq_f4": Config(4, (1, 2, 2), codes=512, restart=50, **NARROW),
