@@ -103,7 +103,7 @@ def source(*things) -> None:
             lines, start = inspect.getsourcelines(thing)
         except (TypeError, OSError):
             raise ValueError(f"{thing!r} has no Python source to show; give a function, a class or a module.") from None
-        path = Path(inspect.getfile(thing))
+        path = Path(inspect.getfile(inspect.unwrap(thing)))  # of the function, not of what decorates it
         inside = "t2i_course" in path.parts[:-1]
         parts = path.parts[len(path.parts) - 1 - path.parts[::-1].index("t2i_course") :] if inside else [path.name]
         display(Markdown(f"`{'/'.join(parts)}`, line {start}\n```python\n{textwrap.dedent(''.join(lines))}```"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from t2i_course import show
+from t2i_course.diffusion.latent_diffusion import LatentDiffusion
 from t2i_course.show import notebook
 from t2i_course.worlds import World
 
@@ -44,6 +45,8 @@ def test_source_is_the_code_that_runs(displayed):
     text = displayed[0][0]["text/markdown"]
     assert text.startswith("`t2i_course/worlds/base.py`, line ")
     assert "\ndef split_of(self, spec) -> str:\n" in text  # and not indented as in its class
+    show.source(LatentDiffusion.decode)  # which torch.no_grad() decorates
+    assert displayed[1][0]["text/markdown"].startswith("`t2i_course/diffusion/latent_diffusion.py`, line ")
 
 
 def test_tables_round_floats(displayed):
