@@ -111,7 +111,7 @@ HISTORY: tuple[System, ...] = (
         Anatomy("diffusion", "none", "U-Net", "none", "CIFAR-10, LSUN, CelebA-HQ"),
         module="t2i_course.diffusion.latent_diffusion:DDPM",
         variants={
-            "small": 8_966_592,
+            "small": 5_493_024,
             "ddpm_cifar10": 35_746_307,
             "ddpm_256": 113_673_219,
             "iddpm_cifar10": 52_546_438,

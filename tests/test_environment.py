@@ -40,6 +40,4 @@ def test_ci_runs_make_test_and_nothing_else():
 def test_nothing_is_too_large_to_clone():
     for path in [*ROOT.glob("data/**/*"), *ROOT.glob("notebooks/*.ipynb")]:
         limit = 1.5e6 if path.suffix == ".ipynb" else 16 * 2**20
-        if path.name in ("ddpm.safetensors",):  # until it is trained again with fewer channels
-            limit = 18 * 2**20
         assert path.stat().st_size <= limit, path

@@ -54,6 +54,7 @@
 
 # %% setup=""
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -62,7 +63,7 @@ from t2i_course.diffusion import process
 from t2i_course.nn.noise import noise, noise_stream
 
 torch.set_num_threads(1)
-ALPHA_BAR = process.cosine(1000).float()  # (T,): how much of a picture's variance is left
+ALPHA_BAR = process.cosine(1000, shift=2.0).float()  # (T,): how much of a picture's variance is left
 CAPTIONS = [
     "a flower with five red petals and a yellow centre",
     "a purple flower at night, with silver leaves",
@@ -77,8 +78,13 @@ def normal(rng, *shape: int) -> torch.Tensor:
 
 
 def evenly(steps: int) -> list[int]:
-    """Timesteps from the last, where all is noise, to the first."""
-    return [round(999 * i / (steps - 1)) for i in reversed(range(steps))]
+    """Timesteps from the last, where all is noise, to one with so little that the guess is the better picture."""
+    return [round(130 + 869 * i / (steps - 1)) for i in reversed(range(steps))]
+
+
+def guess(system, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    """What a diffusion model believes x_0 to be (B, C, H, W)."""
+    return system.unet(x, t, context) + system.process.passed(x, t)
 
 
 @torch.no_grad()
@@ -153,9 +159,9 @@ def each_picture_at_its_own_timestep(rng, value):
 system, flowers = timeline.load("ddpm"), worlds.load("flowers")
 (some,) = flowers.batches("val", system.size, 1, n=1, shuffle=False)
 x0, t = system.autoencoder.encode(some.pictures).expand(4, -1, -1, -1), torch.tensor([200, 500, 700, 900])
-x_t = add_noise(x0, t, noise(0, 4, 48, 8, 8), ALPHA_BAR)
+x_t = add_noise(x0, t, noise(0, 4, 192, 8, 8), ALPHA_BAR)
 with torch.no_grad():
-    saved = system.unet(x_t, t, system.read(some.captions * 4))
+    saved = guess(system, x_t, t, system.read(some.captions * 4))
 show.pictures(
     system.autoencoder.decode(torch.cat([x_t, saved])).clamp(-1, 1),
     [*(f"t = {k}" for k in t.tolist()), *["saved"] * 4],
@@ -249,7 +255,7 @@ for name in ("flowers", "birds"):
     pictures, captions = [*pictures, *some.pictures], [*captions, *some.captions]
 latents, context = system.autoencoder.encode(torch.stack(pictures)), system.read(captions)
 t = torch.arange(450, 850, 25)
-eps = noise(1, len(t), 48, 8, 8)
+eps = noise(1, len(t), 192, 8, 8)
 bar = ALPHA_BAR[t, None, None, None]
 
 
@@ -257,8 +263,8 @@ def loss_with(caption: int, picture: int) -> float:
     """By your function; the model says the picture, and the noise follows from it."""
 
     def model(x, t):
-        said = system.unet(x, t, context[caption].expand(len(x), -1, -1))
-        return (x - bar.sqrt() * said) / (1 - bar).sqrt()
+        picture = guess(system, x, t, context[caption].expand(len(x), -1, -1))
+        return (x - bar.sqrt() * picture) / (1 - bar).sqrt()
 
     x0 = latents[picture].expand(len(t), -1, -1, -1)
     with torch.no_grad():
@@ -343,9 +349,9 @@ def the_fresh_noise_of_a_step(rng, value):
 system = timeline.load("ddpm")
 context, fresh = system.read(CAPTIONS), noise_stream(8, 4)
 way = sample(
-    lambda x, x0, bar_t, bar_s: ddpm_step(x, x0, bar_t, bar_s, fresh(48, 8, 8)),
-    lambda x, t: system.unet(x, t, context),
-    noise(7, 4, 48, 8, 8),
+    lambda x, x0, bar_t, bar_s: ddpm_step(x, x0, bar_t, bar_s, fresh(192, 8, 8)),
+    lambda x, t: guess(system, x, t, context),
+    noise(7, 4, 192, 8, 8),
     evenly(12),
 )
 show.pictures(
@@ -413,10 +419,10 @@ def the_steps_of_a_whole_way(rng, value):
 # **Pay-off**: the model draws two captions from the same noise in 4, 8 and 16 of your steps.
 
 # %% payoff="ddim_step"
-system, drawn, begin = timeline.load("ddpm"), [], noise(7, 2, 48, 8, 8)
+system, drawn, begin = timeline.load("ddpm"), [], noise(7, 2, 192, 8, 8)
 context = system.read(CAPTIONS[1:3])
 for steps in (4, 8, 16):
-    way = sample(ddim_step, lambda x, t: system.unet(x, t, context), begin, evenly(steps))
+    way = sample(ddim_step, lambda x, t: guess(system, x, t, context), begin, evenly(steps))
     drawn.append(system.autoencoder.decode(way[-1][0]))
 show.pictures(
     torch.stack(drawn, 1).flatten(0, 1).clamp(-1, 1),
@@ -501,8 +507,8 @@ system, scales = timeline.load("ddpm"), torch.tensor([0.0, 1.0, 3.0, 8.0])
 context, null = system.read([CAPTIONS[0]] * 4 + [CAPTIONS[2]] * 4), system.read([""])
 way = sample(
     ddim_step,
-    lambda x, t: guided(system.unet, x, t, context, null, scales.repeat(2)),
-    noise(5, 1, 48, 8, 8).expand(8, -1, -1, -1),
+    lambda x, t: guided(partial(guess, system), x, t, context, null, scales.repeat(2)),
+    noise(5, 1, 192, 8, 8).expand(8, -1, -1, -1),
     evenly(10),
 )
 show.pictures(
@@ -581,24 +587,23 @@ def where_it_starts(rng, value):
 
 # %% payoff="start_of_edit"
 system, caption = timeline.load("ddpm"), "a flower with five red petals and a yellow centre"
-sketch = torch.tensor([-0.6, 0.0, -0.6]).view(3, 1, 1).repeat(1, 32, 32)  # dark green
-y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
-petals = [
-    (16 + 7.5 * torch.tensor(a).sin(), 16 - 7.5 * torch.tensor(a).cos(), 4.5) for a in (0.0, 1.26, 2.51, 3.77, 5.03)
-]
-for column, row, radius in [*petals, (16, 16, 4)]:
-    color = (0.8, -0.7, -0.6) if radius > 4 else (0.9, 0.7, -0.6)
+sketch = torch.tensor([-0.6, 0.0, -0.6]).view(3, 1, 1).repeat(1, 64, 64)  # dark green
+y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+petals = [(32 + 15 * torch.tensor(a).sin(), 32 - 15 * torch.tensor(a).cos(), 9) for a in (0.0, 1.26, 2.51, 3.77, 5.03)]
+for column, row, radius in [*petals, (32, 32, 8)]:
+    color = (0.8, -0.7, -0.6) if radius > 8 else (0.9, 0.7, -0.6)
     sketch[:, (x - column) ** 2 + (y - row) ** 2 < radius**2] = torch.tensor(color).view(3, 1)
 context, null, drawn = system.read([caption]), system.read([""]), [sketch[None]]
+model = partial(guided, partial(guess, system))
 for strength in (0.3, 0.5, 0.7, 0.9):
     begin, rest = start_of_edit(
         lambda x0, t, eps: add_noise(x0, t, eps, ALPHA_BAR),
         system.autoencoder.encode(sketch[None]),
-        noise(2, 1, 48, 8, 8),
+        noise(2, 1, 192, 8, 8),
         evenly(12),
         strength,
     )
-    way = sample(ddim_step, lambda x, t: guided(system.unet, x, t, context, null, torch.tensor([3.0])), begin, rest)
+    way = sample(ddim_step, lambda x, t: model(x, t, context, null, torch.tensor([3.0])), begin, rest)
     drawn.append(system.autoencoder.decode(way[-1][0]))
 show.pictures(
     torch.cat(drawn).clamp(-1, 1),

@@ -109,9 +109,9 @@ show.figure(
 )
 
 # %% [markdown]
-# **Notice** the dotted line. In the code that the authors released for MS-COCO (in PyTorch), and in ours, both $\mu$ and
-# $\log \sigma^2$ leave a ReLU, so $\sigma$ is never below 1, and the network can only speak *louder* than its noise by making
-# $\mu$ large. (The paper does not say so.) Does ours?
+# **Notice** the dotted line. In the code that the authors released for MS-COCO (in PyTorch) both $\mu$ and $\log \sigma^2$
+# leave a ReLU (`rectified`; the paper does not say so), so $\sigma$ is never below 1, and the network can only be heard by
+# making $\mu$ large. Our small one does without: it may also speak *softly and clearly*, below the line. Does it?
 
 # %%
 captions = [caption for name in WORLDS for caption, _ in (worlds.load(name).caption("test", i) for i in range(300))]
@@ -123,15 +123,17 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8))
 left.hist(means.std(0).numpy(), bins=30)
 left.axvline(1, color="black", linestyle=":")
 left.set(xlabel="spread of mu over captions, per number", ylabel="numbers")
-right.hist((logvars / 2).exp().mean(0).numpy(), bins=30)
+sigma = (logvars / 2).exp().mean(0)
+right.hist(sigma.numpy(), bins=30)
+right.axvline(1, color="black", linestyle=":")
 right.set(xlabel="mean sigma, per number")
 fig.tight_layout()
 show.figure(
     fig,
     alt="Two histograms over the numbers of the condition: how much mu varies between captions, and how large sigma is.",
 )
-loud = (means.std(0) > 1).sum().item()
-print(f"{loud} of {means.shape[1]} numbers say more than their noise (spread of mu above 1)")
+heard = (means.std(0) > sigma).sum().item()
+print(f"{heard} of {means.shape[1]} numbers say more than their noise (spread of mu above sigma)")
 
 # %% [markdown]
 # Many quiet numbers can still say something together. How far apart are two draws of *one* caption, and how far two
@@ -140,7 +142,6 @@ print(f"{loud} of {means.shape[1]} numbers say more than their noise (spread of 
 # %%
 torch.manual_seed(0)
 draws = stackgan.condition(means, logvars, torch.randn_like(means))
-sigma = (logvars / 2).exp().mean(0)
 nearest = torch.cdist(draws / sigma, means / sigma).argmin(1)
 own = (nearest == torch.arange(len(means))).float().mean().item()
 agree = []
@@ -234,8 +235,12 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** how little it matters what our small Stage II is told: it has learned to enlarge what it is given, and leaves the
-# caption to Stage I; perhaps because a sketch already holds most of what its discriminator asks for.
+# **Notice** that it matters what Stage II is told. Ours had to be made to listen: a good sketch already holds most of what the
+# discriminator asks for, and our first Stage II merely learned to enlarge it. Now a quarter of the sketches that it is given in
+# training lead it `astray`: they were made for another caption, and it has to correct them. (The paper does without.)
+
+# %%
+show.source(stackgan.losses)
 
 # %% [markdown]
 # ### Which stage answers for which fact?
@@ -260,10 +265,13 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
+# **Notice** where the second stage helps: with what is small, as a bird's bill, of which 64 pixels show little. (Of such facts
+# few were asked; look at all of them together.)
+#
 # ## Train one
 #
 # Stage I at a size that learns while you watch: half of the small one's width, on a thousand pictures. As in chapter 04,
-# D also learns by `matching`, which the paper does without.
+# D also learns by `matching`, and looks at more than one wrong caption of each picture, which the paper does without.
 
 # %%
 from dataclasses import replace
@@ -304,8 +312,8 @@ show.film(
 # %% [markdown]
 # ## Play
 #
-# Type a caption; see the sketch and the painting. With `louder` above 1 the mean is multiplied: what does G do with a
-# caption that shouts?
+# Type a caption; see the sketch and the painting. `louder` multiplies the embedding, and with it what the mean and the
+# variance say: what does G do with a caption that shouts?
 
 
 # %%
@@ -357,9 +365,9 @@ for before in ("aligndraw", "gan_cls", "stackgan_1", "stackgan"):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that history does not repeat itself here: our small StackGAN keeps fewer facts than GAN-INT-CLS, and its pictures
-# vary more. One cause can be measured: Stage I hears its caption through noise. With less of it than it was trained with, it
-# keeps more:
+# **Notice** that our small StackGAN keeps about as many facts of the split test as GAN-INT-CLS does, in pictures twice as large
+# that vary more; of combinations that neither has seen (novel) it keeps fewer. What its noise costs can be measured: with less
+# of it than it was trained with, Stage I keeps more.
 
 # %%
 rows = []

@@ -515,7 +515,7 @@ for name, attribute in (("flowers", "petal_count"), ("scenes", "count")):
 # though, the picture is mostly noise, and CLIP has never seen such a thing. How long does it recognise a flower?
 
 # %%
-steps, eps = (0, 150, 300, 450, 600, 750, 900), torch.randn(300, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+steps, eps = (0, 150, 300, 450, 600, 750, 900), torch.randn(300, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 told = []
 for t in steps:
     x_t = prepared(noised(shelf["flowers"].pictures, torch.full((300,), t), eps), 64)

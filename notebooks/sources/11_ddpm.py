@@ -116,19 +116,22 @@ for t in range(1000):
 show.table(rows, digits=3)
 
 # %% [markdown]
-# How fast should a picture drown? Three schedules: Ho et al. let $\beta$ rise evenly; in latent diffusion (chapter 14)
+# How fast should a picture drown? Ho et al. let $\beta$ rise evenly; in latent diffusion (chapter 14)
 # its root does; Nichol and Dhariwal (2021) found that a straight line wastes its last quarter on pure noise, and bent
-# $\bar\alpha$ along a cosine.
+# $\bar\alpha$ along a cosine. The larger a picture, the more pixels say the same, and the more noise it survives; so
+# Hoogeboom et al. (2023) shift the cosine to more noise above 64 x 64 pixels. Our drawings, with their large areas of one
+# color, are shifted at 64 x 64 already.
 
 # %%
 schedules = {"linear": linear(), "scaled linear": scaled_linear(), "cosine": cosine()}
+schedules["cosine, shifted"] = system.process.alpha_bar
 show.lines(
     range(1000),
     {name: kept.sqrt() for name, kept in schedules.items()},
     xlabel="timestep t",
     ylabel="what is left of the picture",
     inches=(8, 2.6),
-    alt="How much of a picture is left against the timestep, for three schedules; the cosine falls most evenly.",
+    alt="How much of a picture is left against the timestep, for four schedules; the plain cosine falls most evenly.",
 )
 
 # %% [markdown]
@@ -304,15 +307,17 @@ for predicts in samplers.PREDICTIONS:
 # As equations they are the same; for a network they are not. At the end of the way, where hardly any picture is left, a
 # small error in the noise is an enormous error in the picture, which is divided by $\sqrt{\bar\alpha_t}$. Where hardly any
 # noise is left it is the other way round. The small model of this chapter predicts the picture itself, because it looks
-# at blocks of 4 x 4 pixels: of 48 numbers of noise each must be guessed, while a clean block is mostly one color.
+# at blocks of 8 x 8 pixels: of 192 numbers of noise each must be guessed, while a clean block is mostly one color.
+# (Only of the finest detail it is not asked: with `detail` a part of $x_t$ passes by the network, nearly all of it where
+# there is hardly any noise, as in Karras et al. 2022.)
 #
 # ## The network
 #
 # A U-Net: down to fewer places with more channels, and up again, with a bridge at every width, so that what is fine does
 # not have to pass through what is coarse. The timestep comes in as sinusoids and scales and shifts every block. In our
-# small one each place of the coarse level also asks the words of the caption (chapter 03), as CLIP reads them (chapter 10),
-# and what they say as a whole is added to what the timestep says. DDPM had neither: it drew without being asked for
-# anything.
+# small one each place of the coarse level also asks the words of the caption (chapter 03), as the AttnGAN's reader
+# understands them (chapter 06), and what they say as a whole is added to what the timestep says. DDPM had neither: it drew
+# without being asked for anything.
 
 # %%
 from t2i_course.nn.unet import VARIANTS, ResBlock, UNet
@@ -355,6 +360,57 @@ show.table(
 )
 
 # %% [markdown]
+# And squared error knows nothing of what a picture shows. One flower, changed in three ways: which of them breaks a promise of
+# a caption?
+
+# %%
+from dataclasses import replace
+
+from t2i_course.diffusion import alignment
+
+spec = flowers.spec("val", 11)
+other = replace(spec, center_color="yellow")
+x = worlds.base.to_float(np.stack([flowers.render(s, 64) for s in (spec, other)]))
+changed = {
+    "a little noise": x[:1] + 0.1 * torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)),
+    "one pixel to the right": x[:1].roll(1, 3),
+    f"a yellow centre, not a {spec.center_color} one": x[1:],
+}
+eyes = alignment.Eyes()
+seen = eyes.encode(x[:1])
+show.pictures(
+    torch.cat([x[:1], *changed.values()]).clamp(-1, 1),
+    ["a flower", *changed],
+    columns=4,
+    inches=1.9,
+    alt="A flower; the same with a little noise, one pixel to the right, and with a yellow centre.",
+)
+show.table(
+    [
+        {
+            "changed": name,
+            "squared error": F.mse_loss(y, x[:1]).item(),
+            "what the CNN sees, 1 - cos": 1 - alignment.likeness(eyes.encode(y), seen).item(),
+        }
+        for name, y in changed.items()
+    ],
+    digits=3,
+)
+
+# %% [markdown]
+# So the guess of the small model is also *looked at* while it learns, by the course's CNN: it should see in the guess what it
+# sees in the picture. Such a *perceptual loss* (Johnson, Alahi and Fei-Fei 2016) was tried on diffusion by Lin and Yang (2024),
+# who let a frozen copy of the model itself look. Ours knows what to look for, as it was trained on the attributes of which the
+# captions speak. (It is not the judge's network, which was trained apart.) The middle of the U-Net is asked what is seen,
+# too; chapter 14 tells why. And in training up to four captions of a picture are read at once, which together tell more of it.
+#
+# To be looked at has a price. The best answer to a squared error is the mean of all pictures that are possible, and that is
+# what the formulas of sampling take it for. An answer that also has to *look* right shows a little more than can be known.
+
+# %%
+show.source(alignment.likeness)
+
+# %% [markdown]
 # ## The film
 #
 # Left what the sampler holds, right how the network believes it will end. The light is there after a few steps, then the
@@ -368,7 +424,7 @@ frames = [
     for z, guess in pairs
 ]
 show.film(
-    np.stack([np.repeat(np.repeat(f, 8, 0), 8, 1) for f in frames + frames[-1:] * 10]),
+    np.stack([np.repeat(np.repeat(f, 5, 0), 5, 1) for f in frames + frames[-1:] * 10]),
     alt=f"Left noise becomes a picture of '{caption}' in forty steps; right the network's guess of the end at each step.",
 )
 
@@ -436,7 +492,7 @@ show.pictures(
 def paint(caption: str, seed: int, steps: int, sampler: str) -> np.ndarray:
     """Four pictures of one caption: uint8 (H, W, 3)."""
     drawn = system.draw([caption] * 4, seed, steps=steps, sampler=sampler)
-    return show.grid(to_uint8(F.interpolate(drawn, scale_factor=4.0)), columns=4)
+    return show.grid(to_uint8(F.interpolate(drawn, scale_factor=3.0)), columns=4)
 
 
 show.play(
@@ -477,7 +533,8 @@ import json
 from t2i_course.paths import DATA
 
 records = {
-    n: json.loads((DATA / "weights" / f"{n}.json").read_text()) for n in ("gan_cls", "attngan", "damsm", "ddpm", "clip")
+    n: json.loads((DATA / "weights" / f"{n}.json").read_text())
+    for n in ("gan_cls", "attngan", "ddpm", "damsm", "world_cnn")
 }
 show.table(
     [
@@ -491,11 +548,11 @@ print(
 )
 
 # %% [markdown]
-# (The DAMSM taught the AttnGAN, CLIP reads for the DDPM; both were trained before.) **Notice** that in about as much time
-# GAN-INT-CLS learns more of the captions: diffusion looks at each picture through every amount of noise, and what is in a caption
-# is a small part of what it has to learn. It never collapses, and whoever has
-# the patience (or a GPU) goes on. And where a GAN ends at 128 x 128 pixels, ours starts at 32 x 32;
-# to draw large with little is the subject of chapters 13 and 14.
+# (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were trained
+# before.) **Notice** that history repeats itself on our pictures: of flowers the DDPM keeps about as much as the AttnGAN, of birds
+# more, also where two things are asked for that it never saw together. Its loss says how far it is, no second network has to be
+# kept in balance with it, and whoever has the patience (or a GPU) goes on. But the AttnGAN draws in one step, and 128 x 128 pixels;
+# ours takes many steps for 64 x 64. To draw large with little is the subject of chapters 13 and 14.
 #
 # ## Exercise: a step of DDIM
 #

@@ -292,7 +292,7 @@ show.table([{"four pictures": name, "seconds": took} for name, took in rows])
 # %% [markdown]
 # ## A reader, trained along
 #
-# The captions of chapter 11 were read by CLIP, which had been trained before. Here a small transformer learns to read
+# The captions of chapter 11 were read by the DAMSM of chapter 06, which had been trained before. Here a small transformer learns to read
 # together with the U-Net, from the same loss, as in the paper. Its words are the keys and values of the U-Net's
 # cross-attention (chapter 03):
 
@@ -380,21 +380,22 @@ for world in every:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# And how long was each of them trained? (Beside the AttnGAN, its DAMSM; beside the DDPM, CLIP, which reads for it; the latent
-# diffusion model learned to read by itself, and shares its time among three worlds.)
+# And how long was each of them trained? (The DAMSM taught the AttnGAN, and reads for the DDPM; the latent diffusion
+# model learned to read by itself, and shares its time among three worlds.)
 
 # %%
 show.table(
     [
         {"trained": name, "steps": f"{r['steps']:,}", "minutes of a core": round(r["seconds"] / 60)}
-        for name in ("attngan", "damsm", "ddpm", "clip", "small_kl_f8", "ldm")
+        for name in ("attngan", "ddpm", "damsm", "small_kl_f8", "ldm")
         for r in [json.loads((DATA / "weights" / f"{name}.json").read_text())]
     ]
 )
 
 # %% [markdown]
-# **Notice** that at 128 x 128 pixels it keeps about as much as the DDPM of chapter 11 does at 32 x 32: that is what latents buy.
-# The GAN of 2017, which was trained for longer, keeps more.
+# **Notice** that it keeps less of the captions than the DDPM of chapter 11, which learned two worlds, not three, from a reader that
+# had been trained before, from several captions of a picture at once, and under the eyes of a CNN that looks at pixels. What
+# latents buy is size: four times as many pixels, drawn by a U-Net with as many places.
 #
 # ## Play
 

@@ -1,14 +1,21 @@
-"""Learning to draw with one eye on a network that has learned to see (REPA).
+"""Learning to draw with one eye on a network that has learned to see.
 
-"Representation Alignment for Generation: Training Diffusion Transformers Is Easier Than You Think", Yu, Kwak, Jang,
-Jeong, Huang, Shin and Xie 2024. To save a noisy picture, a network must first find out what it shows; but the error of
-what it predicts says little about that, and it takes long to learn. Networks that were trained to see know it already.
-So a block of the network (theirs: the eighth of a transformer; here: the middle of the U-Net) is asked, too, what such
-a network sees in the picture without noise:
+The error of a picture, number by number, says little about what it shows, and a diffusion model takes long to learn it
+from that alone. Networks that were trained to see know it already. What such a network sees in the picture without
+noise, `seen`, helps in two ways:
 
-    L = L_simple - weight mean over places of cos(head(middle of the U-Net), seen)
+    inside    A block of the network (there: the eighth of a transformer; here: the middle of the U-Net) is asked, too,
+              what is seen. "Representation Alignment for Generation: Training Diffusion Transformers Is Easier Than You
+              Think", Yu, Kwak, Jang, Jeong, Huang, Shin and Xie 2024 (REPA).
+    outside   The guess of the picture is looked at, too, and should show the same: a perceptual loss (Johnson, Alahi
+              and Fei-Fei 2016). "Diffusion Model with Perceptual Loss", Lin and Yang 2024, lets a frozen copy of the
+              diffusion model look, in latents; ours is looked at by the course's CNN, which knows pixels only.
 
-The head is a small network, needed in training alone. B pictures, C channels.
+    L = L_simple - mean over places of [ aligned cos(head(middle of U-Net), seen) + perceived cos(eyes(guess), seen) ]
+
+with the weights of the timesteps in L_simple. The second has a price: the guess is no longer quite the mean of all
+pictures that are possible, which the mathematics of sampling and guidance takes it for; it shows more than it knows.
+All of this is needed in training alone. B pictures, C channels.
 """
 
 from __future__ import annotations

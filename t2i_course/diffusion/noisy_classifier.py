@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ATTRIBUTE = {"flowers": "color", "birds": "breast"}
 CLASSES = tuple(f"{w} {v}" for w, a in ATTRIBUTE.items() for v in worlds.load(w).attributes[a])  # "flowers red" ...
 PLACES = SMALL["ddpm"].size // codec_of(SMALL["ddpm"]).factor  # a side of the folded pictures
-CONFIG = Config(48, (1, 2), 1, (1,), channels=48, out=len(CLASSES), heads=4, groups=8)
+CONFIG = Config(48, (1, 2), 1, (1,), channels=codec_of(SMALL["ddpm"]).z, out=len(CLASSES), heads=4, groups=8)
 
 
 def class_of(world: str, value: str) -> int:

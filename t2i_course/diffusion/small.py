@@ -1,18 +1,20 @@
 """The small diffusion models of the course: captions become pictures on a laptop, by the code of the large ones.
 
-    ddpm      in pixels, 32x32, flowers and birds   Ho, Jain and Abbeel 2020, with captions
+    ddpm      in pixels, 64x64, flowers and birds;  Ho, Jain and Abbeel 2020, with captions
+              its reader is that of the AttnGAN
     ldm       in latents of 128x128, all worlds;    Rombach et al. 2022: latent diffusion
               its reader of captions trained along
     ldm_clip  the same, but its reader is CLIP,     Rombach and Esser 2022: Stable Diffusion
               trained before, and frozen
 
-What is new since DDPM is in the recipe, and makes an hour of a laptop enough. Some places, 4x4 of pixels or 2x2 of a
+What is new since DDPM is in the recipe, and makes an hour of a laptop enough. Some places, 8x8 of pixels or 2x2 of a
 latent, are one for the network, which predicts the picture itself, as it is simpler than its noise; fine detail passes
-by (Karras et al. 2022). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise for latents
-(Hoogeboom et al. 2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block
-hears what the caption says as a whole, as in GLIDE (Nichol et al. 2021). A network that has learned to see helps
-(alignment.py; Yu et al. 2024), and Muon (nn/muon.py) learns. One caption in ten is left out, so that guidance knows
-what a picture without a caption is (Ho and Salimans 2022).
+by (Karras et al. 2022). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise (after Hoogeboom et
+al. 2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block hears what the
+caption says as a whole, as in GLIDE (Nichol et al. 2021). A network that has learned to see helps (alignment.py; Yu et
+al. 2024), and Muon (nn/muon.py) learns. The ddpm reads up to four captions of a picture at once, which together tell
+more of it, as GAN-INT-CLS and StackGAN do; drawing reads one. The captions of one picture in ten are left out, so that
+guidance knows what a picture without a caption is (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +43,7 @@ from t2i_course.nn.unet import UNet
 from t2i_course.paths import DATA, cache_folder, write_atomically
 from t2i_course.text.bert import BERT
 from t2i_course.text.bert import Config as BERTConfig
+from t2i_course.text.word_rnn import WordRNN
 from t2i_course.text.words import encode, vocabulary
 from t2i_course.weights import load_weights
 from t2i_course.worlds.base import to_float
@@ -67,14 +71,20 @@ class Config:
     size: int  # of the pictures
     codec: str | None = None  # the autoencoder; none: pixels
     fold: int = 1  # so many places high and wide are one for the U-Net
-    reader: str = "bert"  # trained along, or "clip", frozen
+    reader: str = "bert"  # trained along, or frozen: "clip", or "damsm", the AttnGAN's
     skip_last: int = 0  # blocks of CLIP that are left out, as in Stable Diffusion 2
+    captions: int = 1  # of a picture, which are read at once in training, at most
     worlds: tuple[str, ...] = worlds.NAMES
     predicts: str = "x0"
     shift: float = 1.0  # of the noise schedule
     detail: float = 0.0  # see Process
     until: int = 0  # see LatentDiffusion
-    aligned: float = 0.0  # weight of what is seen, see alignment.py; 0: it plays no part
+    aligned: float = 0.0  # weights of what is seen inside and outside, see alignment.py; 0: it plays no part
+    perceived: float = 0.0
+
+    def __post_init__(self):
+        if self.codec and self.perceived:
+            raise ValueError("What latents show cannot be perceived: the CNN knows pixels.")
 
     @property
     def process(self) -> Process:
@@ -82,17 +92,20 @@ class Config:
         return Process(cosine(shift=self.shift), self.predicts, detail=self.detail)
 
 
-def unet(channels: int, dim: int, mults: tuple[float, float]) -> UNetConfig:
-    """A U-Net of two levels: as many places as the latent has, and a quarter of them."""
-    options = {"heads": 4, "context_dim": DIM, "pooled": True, "resample": "conv", "groups": 8}
-    return UNetConfig(dim, mults, 2, (1,), channels, channels, **options)
+def unet(channels: int, context_dim: int = DIM) -> UNetConfig:
+    """A U-Net of two levels: as many places as the folded picture has, and a quarter of them, which ask the words."""
+    options = {"heads": 4, "context_dim": context_dim, "pooled": True, "resample": "conv", "groups": 8}
+    return UNetConfig(96, (1, 1), 2, (1,), channels, channels, **options)
 
 
-LATENT = {"codec": "small_kl_f8", "fold": 2, "shift": 2.0, "detail": 0.3, "until": 130, "aligned": 1.5}
+# Chosen by the facts that were kept after a few minutes of training, and by eye.
+PIXELS = {"fold": 8, "detail": 0.13, "captions": 4, "perceived": 0.5, "worlds": ("flowers", "birds")}
+LATENT = {"codec": "small_kl_f8", "fold": 2, "detail": 0.3}
+ALL = {"shift": 2.0, "until": 130, "aligned": 1.5}
 SMALL = {
-    "ddpm": Config(unet(48, 96, (1, 1.5)), 32, fold=4, reader="clip", worlds=("flowers", "birds")),
-    "ldm": Config(unet(16, 96, (1, 1)), 128, **LATENT),
-    "ldm_clip": Config(unet(16, 96, (1, 1)), 128, **LATENT, reader="clip", skip_last=1),
+    "ddpm": Config(unet(192, 128), 64, **PIXELS, **ALL, reader="damsm"),
+    "ldm": Config(unet(16), 128, **LATENT, **ALL),
+    "ldm_clip": Config(unet(16), 128, **LATENT, **ALL, reader="clip", skip_last=1),
 }
 
 
@@ -118,11 +131,29 @@ def reader_of(net: nn.ModuleDict, config: Config) -> Reader:
     """What reads the captions: its `plain` has gradients if it is trained along."""
     if "text" in net:
         return Reader(net["text"], lambda captions: word_numbers(captions, config.worlds))
+    if config.reader == "damsm":
+        from t2i_course.gan.damsm import DAMSM
+
+        words = DAMSM.load().text.to(net.scale.device)
+        return Reader(partial(words_and_sentence, words), lambda captions: word_numbers(captions, config.worlds), words)
     from t2i_course.text.clip import CLIP
 
     clip = CLIP.load("small")
     text = clip.text.to(net.scale.device)
     return Reader(lambda tokens: text.context(tokens, config.skip_last), clip.tokens, text)
+
+
+def words_and_sentence(text: WordRNN, tokens: Tensor) -> Tensor:
+    """Numbers of words (B, LENGTH) -> context (B, LENGTH, 128): the words, and then what the caption says as a whole.
+
+    All zeros for the empty caption. What leaves an LSTM is small; five times as large, it varies about as the noise.
+    """
+    lengths = (tokens > 0).sum(1)
+    context, told = tokens.new_zeros(*tokens.shape, text.dim, dtype=torch.float32), lengths > 0
+    if told.any():
+        words, sentence = text(tokens[told], lengths[told])
+        context[told] = 5 * torch.where(tokens[told, :, None] > 0, words, sentence[:, None])
+    return context
 
 
 def codec_of(config: Config) -> Folded:
@@ -175,6 +206,8 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
     config = SMALL[name]
     codec, process = codec_of(config), config.process
 
+    eyes = Eyes() if config.perceived else None
+
     def build_scaled():
         net = build(config)
         if config.codec:
@@ -185,20 +218,27 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
         return net
 
     def losses(net, batch):
-        x0, captions, seen = batch
+        x0, columns, seen = batch
         x0 = x0 * net.scale
-        left_out = np.random.rand(len(captions)) < 0.1
+        left_out = np.random.rand(len(x0)) < 0.1
         if net not in readers:  # a frozen one is loaded once
             readers[net] = reader_of(net, config)
-        context = readers[net].plain([("" if out else c) for c, out in zip(captions, left_out, strict=True)])
+        columns = columns[: np.random.randint(1, len(columns) + 1)]
+        told = [["" if out else c for c, out in zip(column, left_out, strict=True)] for column in columns]
+        context = torch.cat([readers[net].plain(captions) for captions in told], 1)
         t = torch.randint(0, len(process.alpha_bar), (len(x0),), device=x0.device)
         eps = torch.randn_like(x0)
-        prediction, middle = with_middle(net["unet"], process.add_noise(x0, t, eps), t, context)
+        x_t = process.add_noise(x0, t, eps)
+        prediction, middle = with_middle(net["unet"], x_t, t, context)
         error = simple_loss(process, prediction.float(), x0, t, eps)
         terms = {"loss": (v_weight(process, t) * error).mean(), "error": error.mean()}
         if config.aligned:
             terms["likeness"] = likeness(net["head"](middle), seen)
             terms["loss"] = terms["loss"] - config.aligned * terms["likeness"]
+        if config.perceived:
+            guess = F.pixel_shuffle(process.split(prediction.float(), x_t, t)[0], codec.fold)
+            terms["perceived"] = likeness(eyes.to(guess.device).encode(guess), seen)
+            terms["loss"] = terms["loss"] - config.perceived * terms["perceived"]
         yield "all", terms
 
     readers: dict[nn.Module, Reader] = {}
@@ -224,25 +264,27 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
 
 def batches(
     config: Config, codec: Folded, batch_size: int, seed: int, start: int
-) -> Iterator[tuple[Tensor, list[str], Tensor | None]]:
+) -> Iterator[tuple[Tensor, list[list[str]], Tensor | None]]:
     """Endless (latents (B, Z, h, w), captions, what is seen (B, 192, 8, 8)); step k's follow from (seed, k).
 
-    As many of each world. Nothing is seen unless the network is to be aligned with it.
+    As many of each world. Captions are lists of B; there is more than one if several of a picture are to be read.
+    Nothing is seen unless it plays a part.
     """
     share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
     stored = {name: _stored(world, config, codec.inside) for name, world in known.items()}
-    eyes = Eyes() if config.aligned else None
+    eyes = Eyes() if config.aligned or config.perceived else None
     looks = {name: _stored(world, config, eyes) for name, world in known.items() if eyes}
     for step in count(start):
-        rng, captions, rows, seen = np.random.default_rng([seed, step]), [], [], []
+        rng, columns, rows, seen = np.random.default_rng([seed, step]), [[] for _ in range(config.captions)], [], []
         for name, world in known.items():
             chosen = rng.integers(PICTURES, size=share)
-            captions += [world.caption("train", int(i), seed=step)[0] for i in chosen]
+            for k, column in enumerate(columns):
+                column += [world.caption("train", int(i), seed=step * len(columns) + k)[0] for i in chosen]
             rows.append(stored[name][chosen])
             seen += [looks[name][chosen]] if eyes else []
         rows = np.concatenate(rows)
         x = torch.from_numpy(rows).float() if config.codec else to_float(rows)
-        yield F.pixel_unshuffle(x, codec.fold), captions, torch.from_numpy(np.concatenate(seen)) if eyes else None
+        yield F.pixel_unshuffle(x, codec.fold), columns, torch.from_numpy(np.concatenate(seen)) if eyes else None
 
 
 def _stored(world, config: Config, codec: Autoencoder | Eyes | None) -> np.ndarray:
@@ -251,7 +293,8 @@ def _stored(world, config: Config, codec: Autoencoder | Eyes | None) -> np.ndarr
     if codec is None:
         return pictures
     made_by = zlib.crc32(b"".join(t.cpu().numpy().tobytes() for t in codec.state_dict().values()))
-    file = cache_folder() / "latents" / f"{world.name}-{len(pictures)}-{made_by:08x}-{world.fingerprint()}.npy"
+    name = f"{world.name}-{config.size}px-{len(pictures)}-{made_by:08x}-{world.fingerprint()}.npy"
+    file = cache_folder() / "latents" / name
     if not file.exists():
         device = next(codec.parameters()).device
         parts = [

@@ -38,7 +38,15 @@ from t2i_course.weights import load_weights
 from t2i_course.worlds.language import words as split_words
 
 from .damsm import DAMSM, WORLDS, also_fits, read
-from .parts import LOUDNESS, Discriminator, initialise, judged_together, should_be, with_matching
+from .parts import (
+    MATCHING_WEIGHT,
+    Discriminator,
+    discriminator_loss,
+    initialise,
+    judged_together,
+    should_be,
+    with_matching,
+)
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -197,13 +205,6 @@ class Generator(nn.Module):
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, sentence: Tensor, wrongs: int = 1) -> Tensor:
-    """L_D of one stage: half for what is true, a third for each of three things that are not."""
-    real, wrong, drawn = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)
-    true = (should_be(1.0, real) + should_be(1.0, d.judge_alone(seen))) / 2
-    return true + (should_be(0.0, wrong) + should_be(0.0, drawn) + should_be(0.0, d.judge_alone(seen_drawn))) / 3
-
-
 def losses(
     net: nn.Module,
     damsm: DAMSM,
@@ -241,7 +242,7 @@ def losses(
         seen, seen_drawn = d.look(torch.cat([real, drawn])).chunk(2)
         logits = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)[-1]
         loss = should_be(1.0, logits) + should_be(1.0, d.judge_alone(seen_drawn))
-        terms[f"at {size}"] = with_matching(d, loss, seen_drawn, sentence, LOUDNESS)["loss"]
+        terms[f"at {size}"] = with_matching(d, loss, seen_drawn, sentence, MATCHING_WEIGHT)["loss"]
     found = damsm.losses(before_damsm(out["pictures"][-1]), words, sentence, mask, same)
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + config.damsm_weight * sum(found.values()) + kl
@@ -249,7 +250,7 @@ def losses(
     discriminators.requires_grad_(True)
 
 
-def shaken(pictures: Tensor) -> Tensor:
+def augmented(pictures: Tensor) -> Tensor:
     """Pictures moved, zoomed and made noisy, each a little and differently: what is left is what they show.
 
     Without it G finds textures in which the eyes of the small DAMSM, and nobody else, see a flower.
@@ -338,7 +339,7 @@ def recipe(name: str = "attngan", *, steps: int = 7000, last_stage_from: int = 5
 
     Other than the paper, the last stage joins late, as it costs more than all the others; until then the DAMSM looks at
     the stage before. Lambda is small: with more, G paints what the DAMSM's eyes want to see before it has learned from
-    D what a picture is. And the DAMSM sees drawn pictures `shaken`.
+    D what a picture is. And the DAMSM sees drawn pictures `augmented`.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -358,7 +359,7 @@ def recipe(name: str = "attngan", *, steps: int = 7000, last_stage_from: int = 5
         reals = [F.interpolate(real, (size, size), mode="area") for size in sizes]
         with torch.no_grad():
             text = read(damsm.text, batch.captions, known)
-        yield from losses(net, damsm, reals, text, also_fits(batch).to(device), config, before_damsm=shaken)
+        yield from losses(net, damsm, reals, text, also_fits(batch).to(device), config, before_damsm=augmented)
 
     def system(net):
         return AttnGAN(damsm.text.cpu(), known, copy.deepcopy(net["generator"]).cpu(), config)

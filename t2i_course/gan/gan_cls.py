@@ -29,7 +29,7 @@ from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
 from t2i_course.weights import load_weights
 
-from .parts import LOUDNESS, initialise, judged_together, should_be, with_matching
+from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -183,7 +183,7 @@ def losses(
     discriminator.requires_grad_(False)  # it is asked, not taught: a third less work
     seen_drawn = discriminator.look(drawn)
     logits = judged_together(discriminator.judge, seen.detach(), text, (seen_drawn, text_drawn), wrongs)
-    yield "generator", with_matching(discriminator, should_be(1.0, logits[-1]), seen_drawn, text_drawn, LOUDNESS)
+    yield "generator", with_matching(discriminator, should_be(1.0, logits[-1]), seen_drawn, text_drawn, MATCHING_WEIGHT)
     discriminator.requires_grad_(True)
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from t2i_course.nn.losses import matching_loss
 
-SHARPNESS = 8.0  # of the comparison within a batch: what cosines are multiplied by
-LOUDNESS = 2.0  # of `matching` in the loss of a generator
+LOGIT_SCALE = 8.0  # of the comparison within a batch: what cosines are multiplied by
+MATCHING_WEIGHT = 2.0  # of `matching` in the loss of a generator
 
 
 class Discriminator(nn.Module):
@@ -65,7 +65,7 @@ def matching(match: nn.Module, seen: Tensor, text: Tensor) -> Tensor:
     need it: from the single number "true or not" alone, D takes many times as long to learn what petals look like.
     """
     pictures = F.normalize(match(seen.flatten(1)).float(), dim=1)
-    return matching_loss(SHARPNESS * F.normalize(text.float(), dim=1) @ pictures.T)
+    return matching_loss(LOGIT_SCALE * F.normalize(text.float(), dim=1) @ pictures.T)
 
 
 def with_matching(
@@ -99,6 +99,20 @@ def judged_together(
         pairs.append(drawn)
     logits = judge(*(torch.cat(part) for part in zip(*pairs, strict=True)))
     return list(logits.split([len(t) for _, t in pairs]))
+
+
+def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, text: Tensor, wrongs: int = 1) -> Tensor:
+    """L_D of StackGAN and of a stage of AttnGAN: true pairs against wrong and drawn ones.
+
+    seen, seen_drawn (B, C, 4, 4): what D sees in true and drawn pictures; text (B, E): the captions of both. If D also
+    judges pictures `alone`, true pictures against drawn ones count as much: half for what is true, a third for each of
+    three things that are not.
+    """
+    real, wrong, drawn = judged_together(d.judge, seen, text, (seen_drawn, text), wrongs)
+    if d.alone is None:
+        return should_be(1.0, real) + (should_be(0.0, wrong) + should_be(0.0, drawn)) / 2
+    true = (should_be(1.0, real) + should_be(1.0, d.judge_alone(seen))) / 2
+    return true + (should_be(0.0, wrong) + should_be(0.0, drawn) + should_be(0.0, d.judge_alone(seen_drawn))) / 3
 
 
 def initialise(net: nn.Module) -> None:

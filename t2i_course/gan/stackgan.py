@@ -29,7 +29,15 @@ from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
 from t2i_course.weights import load_weights
 
-from .parts import LOUDNESS, Discriminator, initialise, judged_together, should_be, with_matching
+from .parts import (
+    MATCHING_WEIGHT,
+    Discriminator,
+    discriminator_loss,
+    initialise,
+    judged_together,
+    should_be,
+    with_matching,
+)
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -48,12 +56,22 @@ class Config:
     generator_width: int = 192
     discriminator_width: int = 96
     residuals: int = 2  # blocks in Stage II
+    rectified: bool = True  # mu and log sigma^2 leave a ReLU, so sigma >= 1: in the released code, not in the paper
     match: bool = False  # D also learns by `matching`, and G from it: not in the paper
 
 
 VARIANTS = {
     "full": Config(),
-    "small": Config(128, z_dim=32, text_dim=256, generator_width=32, discriminator_width=32, residuals=1, match=True),
+    "small": Config(
+        128,
+        z_dim=32,
+        text_dim=256,
+        generator_width=32,
+        discriminator_width=32,
+        residuals=1,
+        rectified=False,
+        match=True,
+    ),
 }
 
 
@@ -61,14 +79,15 @@ VARIANTS = {
 
 
 class ConditioningAugmentation(nn.Module):
-    """Embeddings (B, E) -> mean and log variance (B, condition_dim). As released, both leave a ReLU: sigma >= 1."""
+    """Embeddings (B, E) -> mean and log variance (B, condition_dim)."""
 
     def __init__(self, config: Config):
         super().__init__()
         self.fc = nn.Linear(config.text_dim, 2 * config.condition_dim)
+        self.last = nn.ReLU() if config.rectified else nn.Identity()
 
     def forward(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        return F.relu(self.fc(text)).chunk(2, 1)
+        return self.last(self.fc(text)).chunk(2, 1)
 
 
 def condition(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
@@ -141,10 +160,15 @@ class StageII(nn.Module):
         self.grow = nn.Sequential(*(up_block(4 * c // 2**k, 4 * c // 2 ** (k + 1)) for k in range(ups)))
         self.to_picture = nn.Conv2d(4 * c // 2**ups, 3, 3, padding=1, bias=False)
 
-    def forward(self, z: Tensor, eps1: Tensor, eps2: Tensor, text: Tensor) -> dict[str, Tensor]:
-        """As Stage I, and the "sketch"; each stage has its own noise eps around the caption."""
+    def forward(
+        self, z: Tensor, eps1: Tensor, eps2: Tensor, text: Tensor, sketched: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """As Stage I, and the "sketch"; each stage has its own noise eps around the caption.
+
+        sketched (B, E): what Stage I is told, if it is something else.
+        """
         with torch.no_grad():
-            sketch = self.stage1(z, eps1, text)["picture"]  # (B, 3, 64, 64)
+            sketch = self.stage1(z, eps1, text if sketched is None else sketched)["picture"]  # (B, 3, 64, 64)
         return self.paint(sketch, eps2, text) | {"sketch": sketch}
 
     def paint(self, sketch: Tensor, eps: Tensor, text: Tensor) -> dict[str, Tensor]:
@@ -179,29 +203,30 @@ def build(config: Config, stage: int) -> nn.ModuleDict:
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, mu: Tensor, wrongs: int = 1) -> Tensor:
-    """L_D: true pairs against wrong and drawn ones; of Stage II, also true pictures against drawn ones."""
-    real, wrong, drawn = judged_together(d.judge, seen, mu, (seen_drawn, mu), wrongs)
-    if d.alone is None:
-        return should_be(1.0, real) + (should_be(0.0, wrong) + should_be(0.0, drawn)) / 2
-    true = (should_be(1.0, real) + should_be(1.0, d.judge_alone(seen))) / 2
-    return true + (should_be(0.0, wrong) + should_be(0.0, drawn) + should_be(0.0, d.judge_alone(seen_drawn))) / 3
-
-
 def losses(
-    net: nn.Module, real: Tensor, text: Tensor, config: Config, wrongs: int = 1
+    net: nn.Module,
+    real: Tensor,
+    text: Tensor,
+    config: Config,
+    wrongs: int = 1,
+    astray: float = 0.0,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions.
 
-    If D can match, both also learn by `matching`.
+    astray: the share of Stage II's sketches that were made for the caption of a neighbour; it must correct them. If D
+    can match, both also learn by `matching`.
     """
     generator, d = net["generator"], net["discriminator"]
 
     def random(dim):
         return torch.randn(len(text), dim, device=text.device)
 
-    eps = [random(config.condition_dim) for _ in range(1 + isinstance(generator, StageII))]
-    out = generator(random(config.z_dim), *eps, text)
+    noises, told = [random(config.z_dim), random(config.condition_dim)], [text]
+    if isinstance(generator, StageII):
+        noises.append(random(config.condition_dim))
+        led = torch.rand(len(text), 1, device=text.device) < astray
+        told.append(torch.where(led, text.roll(1, 0), text))
+    out = generator(*noises, *told)
     mu, seen = out["mu"].detach(), d.look(real)
     loss = discriminator_loss(d, seen, d.look(out["picture"].detach()), mu, wrongs)
     yield "discriminator", with_matching(d, loss, seen, text)
@@ -213,7 +238,7 @@ def losses(
         terms["alone"] = should_be(1.0, d.judge_alone(seen_drawn))
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + KL_WEIGHT * kl
-    yield "generator", with_matching(d, loss, seen_drawn, text, LOUDNESS, **terms, kl=kl)
+    yield "generator", with_matching(d, loss, seen_drawn, text, MATCHING_WEIGHT, **terms, kl=kl)
     d.requires_grad_(True)
 
 
@@ -278,9 +303,11 @@ class StackGAN:
 def recipe(name: str, *, ahead: int = 1000) -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
-    As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns which captions are right, each picture
-    meets four wrong captions, both learn at twice the rate, and by `matching`. And the first weights make mu about as
-    large as its noise: as released, sigma never falls below 1, and our encoder's small numbers would be drowned.
+    A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns
+    to enlarge them, and does not read. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns
+    which captions are right, each picture meets four wrong captions, both learn at twice the rate, and by
+    `matching`. And the first weights make mu about as large as its noise, in which our encoder's small numbers
+    would be drowned.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -307,12 +334,13 @@ def recipe(name: str, *, ahead: int = 1000) -> Recipe:
         step, batch = numbered
         text = several_captions(encoder.to(batch.pictures.device), batch)
         if step >= ahead:
-            yield from losses(net, batch.pictures, text, config, wrongs=4)
+            yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25)
         else:
             d, mu = net["discriminator"], net["generator"].augment(text)[0]
             seen = d.look(batch.pictures)
             real, wrong = judged_together(d.judge, seen, mu.detach(), wrongs=6)
-            yield "discriminator", with_matching(d, should_be(1.0, real) + should_be(0.0, wrong), seen, text)
+            loss = should_be(1.0, real) + should_be(0.0, wrong)
+            yield "discriminator", with_matching(d, loss, seen, text)
 
     def draw(net):
         generator = copy.deepcopy(net["generator"]).cpu()

@@ -17,8 +17,9 @@ FILE = DATA / "benchmarks" / "guidance.json"
 
 
 def guidance_curve(system, world, scales: Sequence[float] = SCALES, n: int = 200, steps: int = 10) -> list[dict]:
-    """One row for each scale: {"world", "guidance_scale", "accuracy", "standard_error", "fid", "ceiling", "true_fid",
-    "n", "steps"}, on the split test; ceiling and true_fid are those of true pictures.
+    """One row for each scale: {"world", "guidance_scale", "accuracy", "standard_error", "by_attribute", "fid",
+    "ceiling", "true_fid", "chance_by_attribute", "n", "steps"}, on the split test; ceiling and true_fid are those of
+    true pictures, chance that of true pictures of other captions.
 
     system: draws with `draw(captions, seed, guidance_scale=..., steps=...)`. FID compares features of the world's
     recogniser with those of 1,000 true pictures, so n must be larger than their number (192).
@@ -33,9 +34,9 @@ def guidance_curve(system, world, scales: Sequence[float] = SCALES, n: int = 200
         measured = result["splits"]["test"]
         fid = f"FID ({world.name})"
         rows.append({"world": world.name, "guidance_scale": s, "fid": measured[fid]})
-        rows[-1] |= {name: measured[name] for name in ("accuracy", "standard_error")}
+        rows[-1] |= {name: measured[name] for name in ("accuracy", "standard_error", "by_attribute")}
         rows[-1] |= {"ceiling": measured["ceiling"]["accuracy"], "true_fid": measured["ceiling"][fid]}
-        rows[-1] |= {"n": n, "steps": steps}
+        rows[-1] |= {"chance_by_attribute": measured["chance"]["by_attribute"], "n": n, "steps": steps}
     return rows
 
 

@@ -325,7 +325,7 @@ class NoisyClassifier(Encoder):
         self.last = nn.Sequential(group_norm(dim, 1e-5, config.groups), nn.SiLU(), pool)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """x (B, 3, size, size) in [-1, 1] plus noise, t (B,) -> logits (B, out)."""
+        """x (B, channels, size, size) in [-1, 1] plus noise, t (B,) -> logits (B, out)."""
         self.check(x, t, size=self.size)
         return self.last(self.down(x, self.embed(t))[0])
 

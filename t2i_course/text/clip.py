@@ -288,7 +288,6 @@ def recall_at_1(scores: Tensor, fits: Tensor, candidates: int = 100) -> tuple[fl
 
 # --- the recipes of the small ones ------------------------------------------------------------------------------------
 
-NOISY_SIZE = 32  # of the pictures that the noisy CLIP sees: the small DDPM's
 SHIPPED = {"small": ("clip", 0), "noisy": ("noisy_clip", 1000)}  # files, and timesteps of the noise
 
 
@@ -299,8 +298,8 @@ def recipe(name: str = "clip") -> Recipe:
     wrong, and are left out. Three batches of four hold one world, so that a caption's rivals are near. The fourth is
     mixed, so that worlds know of each other.
 
-    "noisy_clip" starts from "clip", keeps its text tower, and sees its pictures on their way into noise, as large as
-    those of the small DDPM that it is to guide.
+    "noisy_clip" starts from "clip", keeps its text tower, and sees its pictures on their way into noise, as the small
+    DDPM does that it is to guide.
     """
     from t2i_course.training import Recipe
 
@@ -324,7 +323,7 @@ def recipe(name: str = "clip") -> Recipe:
         pictures, t = batch.pictures, None
         if noisy:
             t = torch.randint(timesteps, (len(pictures),), device=pictures.device)
-            pictures = noised(pictures, t, torch.randn_like(pictures[:, :, :NOISY_SIZE, :NOISY_SIZE]))
+            pictures = noised(pictures, t, torch.randn_like(pictures))
         also_fits = batch.fits().fill_diagonal_(False).to(pictures.device)
         yield "model", {"loss": model.loss(prepared(pictures, 64), model.tokens(batch.captions), also_fits, t)}
 
@@ -359,14 +358,10 @@ def _batches(seed: int, start: int, batch_size: int = 96, n: int = 10_000):
 
 
 def noised(pictures: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """x_t of pictures in [-1, 1], made 32x32, at timesteps (B,) of the cosine schedule that the noisy CLIP knows.
+    """x_t of pictures (B, 3, 64, 64) at timesteps (B,), as the small DDPM drowns them that the noisy CLIP guides."""
+    from t2i_course.diffusion.small import SMALL
 
-    eps (B, 3, 32, 32).
-    """
-    from t2i_course.diffusion.process import Process, cosine
-
-    small = F.interpolate(pictures, (NOISY_SIZE, NOISY_SIZE), mode="area")
-    return Process(cosine(SHIPPED["noisy"][1])).add_noise(small, t, eps)
+    return SMALL["ddpm"].process.add_noise(pictures, t, eps)
 
 
 @torch.no_grad()
@@ -380,7 +375,7 @@ def measure(model: CLIP, split: str = "val", n: int = 300, t: int | None = None)
         shown, times = batch.pictures, None
         if t is not None:
             times = torch.full((n,), t, device=device)
-            eps = torch.randn(n, 3, NOISY_SIZE, NOISY_SIZE, generator=torch.Generator().manual_seed(0))
+            eps = torch.randn(shown.shape, generator=torch.Generator().manual_seed(0))
             shown = noised(shown, times, eps)
         pictures = model.picture(prepared(shown, 64).to(device), times)
 

@@ -1,5 +1,7 @@
 """Alignment of a U-Net's middle with what a network sees."""
 
+from dataclasses import replace
+
 import torch
 
 from t2i_course import worlds
@@ -11,7 +13,7 @@ from t2i_course.nn.world_cnn import load_trunk
 def tiny():
     """A U-Net whose last layer says something, and its inputs."""
     torch.manual_seed(0)
-    net = UNet(small.unet(16, 16, (1, 1))).eval()
+    net = UNet(replace(small.unet(16), dim=16)).eval()
     for p in net.parameters():
         torch.nn.init.normal_(p, 0, 0.1)
     return net, (torch.randn(2, 16, 8, 8), torch.tensor([3, 900]), torch.randn(2, 5, small.DIM))

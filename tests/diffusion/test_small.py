@@ -1,5 +1,8 @@
 """The small diffusion models: what they are trained on, what they read, and what comes out."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +12,13 @@ from t2i_course.codec.autoencoder import SMALL as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.codec.folded import Folded
 from t2i_course.diffusion import small
+from t2i_course.diffusion.alignment import Eyes
 from t2i_course.diffusion.small import SMALL
+from t2i_course.gan.damsm import DAMSM, WORLDS, read
+from t2i_course.grading import masters
 from t2i_course.judge.caption_accuracy import caption_accuracy
 from t2i_course.paths import DATA
+from t2i_course.text.words import vocabulary
 from t2i_course.worlds.language import UnknownWord
 
 
@@ -45,19 +52,23 @@ def test_latents_can_be_folded_too(few_pictures):
 
 def test_batches_follow_from_seed_and_step_and_fit_their_captions(few_pictures):
     config = SMALL["ddpm"]
-    stream = small.batches(config, Folded(4), 4, seed=1, start=0)
+    stream = small.batches(config, Folded(8), 4, seed=1, start=0)
     batches = [next(stream) for _ in range(3)]
-    again = next(small.batches(config, Folded(4), 4, seed=1, start=2))
+    again = next(small.batches(config, Folded(8), 4, seed=1, start=2))
     assert torch.equal(again[0], batches[2][0])
     assert again[1] == batches[2][1]
     assert not torch.equal(batches[0][0], batches[1][0])
-    latents, captions, seen = batches[0]
-    assert seen is None  # this one learns alone
+    latents, columns, seen = batches[0]
+    assert len(columns) == config.captions
+    assert columns[0] != columns[1]
+    assert seen.shape == (4, 192, 8, 8)
+    assert next(small.batches(replace(config, aligned=0.0, perceived=0.0), Folded(8), 4, seed=1, start=0))[2] is None
     for k, name in enumerate(("flowers", "flowers", "birds", "birds")):
         world = worlds.load(name)
         (true,) = world.batches("train", config.size, 6, n=6, shuffle=False)
-        same = (true.pictures - Folded(4).decode(latents[k : k + 1])).abs().amax((1, 2, 3)) == 0
-        assert world.facts(captions[k]).items() <= true.truth[int(same.nonzero())].items()
+        same = (true.pictures - Folded(8).decode(latents[k : k + 1])).abs().amax((1, 2, 3)) == 0
+        for captions in columns:
+            assert world.facts(captions[k]).items() <= true.truth[int(same.nonzero())].items()
 
 
 def test_latents_are_made_once_and_again_for_another_autoencoder(few_pictures, monkeypatch):
@@ -79,12 +90,76 @@ def test_a_step_of_training(few_pictures, name):
     ((_, terms),) = recipe.losses(net, next(recipe.batches(0, 0)))
     assert torch.isfinite(terms["loss"])
     assert ("likeness" in terms) == ("head" in net) == bool(SMALL[name].aligned)
+    assert ("perceived" in terms) == bool(SMALL[name].perceived)
     assert recipe.leave_out == ("head.",)  # of no use for drawing
     terms["loss"].backward()
     assert net["unet"].last[-1].weight.grad.any()
     if SMALL[name].codec:
         latents = torch.cat([next(recipe.batches(0, k))[0] for k in range(9)]) * net.scale
         assert latents.std().item() == pytest.approx(1, abs=0.2)
+
+
+def test_what_is_perceived_is_the_guess_of_the_picture(few_pictures, monkeypatch):
+    """A network that says what it should shows the picture itself; one that says nothing shows what passes by it."""
+    config = SMALL["ddpm"]
+    recipe = small.recipe("ddpm", batch_size=4)
+    net, (x0, columns, seen) = recipe.build(), next(recipe.batches(0, 0))
+    t, eps = torch.full((4,), 600), torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: t)
+    monkeypatch.setattr(torch, "randn_like", lambda _: eps)
+    perceived = []
+    for said in (config.process.target(x0, t, eps), torch.zeros_like(x0)):
+        said.requires_grad_()
+        monkeypatch.setattr(small, "with_middle", lambda *_, said=said: (said, torch.randn(4, 96, 4, 4)))
+        ((_, terms),) = recipe.losses(net, (x0, columns, seen))
+        terms["loss"].backward()
+        perceived.append(terms["perceived"].item())
+    assert perceived[0] == pytest.approx(1, abs=0.02)  # what is seen is stored in half precision
+    assert perceived[1] < 0.9
+    assert said.grad.any()
+
+
+def test_up_to_four_captions_are_read_at_once_and_left_out_together(few_pictures, monkeypatch):
+    read_at_once, config = [], SMALL["ddpm"]
+
+    def reader(net, config):
+        def plain(captions):
+            read_at_once.append([bool(caption) for caption in captions])
+            return torch.zeros(len(captions), small.LENGTH, 128)
+
+        return SimpleNamespace(plain=plain)
+
+    monkeypatch.setattr(small, "reader_of", reader)
+    recipe = small.recipe("ddpm", batch_size=6)
+    net, batch, lengths = recipe.build(), next(recipe.batches(0, 0)), set()
+    net["unet"].register_forward_hook(lambda _, args, out: lengths.add(args[2].shape[1]))
+    np.random.seed(0)
+    for _ in range(12):
+        read_at_once.clear()
+        next(recipe.losses(net, batch))
+        assert all(told == read_at_once[0] for told in read_at_once)
+        assert len(read_at_once) <= config.captions
+    assert lengths == {small.LENGTH * k for k in (1, 2, 3, 4)}
+
+
+def test_homework_3_knows_the_noise_of_the_small_ddpm():
+    space = {}
+    exec(masters.find("hw03").setup, space)
+    assert torch.equal(space["ALPHA_BAR"], SMALL["ddpm"].process.alpha_bar.float())
+
+
+def test_latents_cannot_be_perceived():
+    with pytest.raises(ValueError, match="knows pixels"):
+        replace(SMALL["ldm"], perceived=0.5)
+
+
+def test_eyes_look_at_pictures_of_the_size_of_their_system(few_pictures):
+    """Both look at the same flowers in one cache, but at 128x128 they are not quite those at 64x64."""
+    seen = [next(small.batches(SMALL[name], small.codec_of(SMALL[name]), 6, 0, 0))[2] for name in ("ldm", "ddpm")]
+    (true,) = worlds.load("flowers").batches("train", 64, 6, n=6, shuffle=False)
+    chosen = np.random.default_rng([0, 0]).integers(6, size=3)
+    expected = Eyes().encode(true.pictures[chosen]).half()
+    torch.testing.assert_close(seen[1][:3], expected, atol=2e-3, rtol=1e-3)
 
 
 def test_a_guess_of_pixels_stays_among_colors():
@@ -118,7 +193,7 @@ def test_the_shipped_ddpm_draws_its_captions_alone_as_in_a_batch_and_better_than
     system = timeline.load("ddpm")
     captions = ["this bird has a red breast", "a purple flower at night"]
     both = system.draw(captions, seed=3, steps=4)
-    assert both.shape == (2, 3, 32, 32)
+    assert both.shape == (2, 3, 64, 64)
     torch.testing.assert_close(system.draw(captions[:1], seed=3, steps=4), both[:1], atol=1e-3, rtol=1e-3)
     assert not torch.allclose(system.draw(captions, seed=4, steps=4), both, atol=0.1)
     for name in ("flowers", "birds"):  # chance: the same pictures, dealt to other captions
@@ -135,3 +210,22 @@ def test_asking_for_what_is_not_there(tmp_path):
         small.load("x")
     with pytest.raises(ValueError, match="Train it: t2i train ldm"):
         small.load("ldm", tmp_path / "x.safetensors")
+
+
+def test_the_reader_of_the_attngan_gives_words_and_then_the_sentence():
+    config = SMALL["ddpm"]
+    reader = small.reader_of(small.build(config), config)
+    told = ["a red flower", "", "this bird has a long black bill"]
+    context = reader.plain(told)
+    assert context.shape == (3, small.LENGTH, 128)
+    assert not context[1].any()
+    assert torch.equal(context[0, 3], context[0, -1])
+    assert not torch.equal(context[0, 2], context[0, -1])
+    torch.testing.assert_close(reader.plain(told[2:])[0], context[2])  # whoever else is in the batch
+    damsm = DAMSM.load()
+    words, sentence, _ = read(damsm.text, told[2:], vocabulary(*WORLDS))
+    torch.testing.assert_close(context[2, :7], 5 * words[0])
+    torch.testing.assert_close(context[2, 7], 5 * sentence[0])
+    louder = reader(["a (red:2) flower"])
+    torch.testing.assert_close(louder[0, 1], 2 * context[0, 1])
+    torch.testing.assert_close(louder[0, 2:], context[0, 2:])

@@ -175,7 +175,7 @@ def test_the_generators_loss_is_that_of_the_release(damsm):
 def test_shaken_pictures_differ_a_little_each_in_its_own_way_and_pass_gradients_on():
     torch.manual_seed(0)
     pictures = F.interpolate(torch.randn(1, 3, 4, 4), (64, 64), mode="bilinear").repeat(3, 1, 1, 1).requires_grad_()
-    seen = attngan.shaken(pictures)
+    seen = attngan.augmented(pictures)
     assert seen.shape == pictures.shape
     assert not torch.allclose(seen[0], seen[1], atol=0.1)
     assert F.cosine_similarity(seen.flatten(1), pictures.flatten(1)).min() > 0.6

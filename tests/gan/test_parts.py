@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from t2i_course.gan.parts import (
-    SHARPNESS,
+    LOGIT_SCALE,
     Discriminator,
     judged_together,
     matching,
@@ -65,7 +65,7 @@ def test_matching_asks_each_picture_for_its_caption_and_each_caption_for_its_pic
     match, seen, text = nn.Linear(8, 5), torch.randn(4, 2, 2, 2), torch.randn(4, 5)
     pictures = match(seen.reshape(4, 8)).detach()
     cosines = torch.tensor([[torch.cosine_similarity(p, t, dim=0) for p in pictures] for t in text])
-    p_picture, p_caption = ((SHARPNESS * cosines).softmax(dim) for dim in (1, 0))
+    p_picture, p_caption = ((LOGIT_SCALE * cosines).softmax(dim) for dim in (1, 0))
     expected = -(p_picture.diagonal().log().mean() + p_caption.diagonal().log().mean())
     torch.testing.assert_close(matching(match, seen, text), expected)
     found = matching(nn.Identity(), text[:, :, None, None], text)

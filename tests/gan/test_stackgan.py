@@ -39,10 +39,13 @@ def test_conditions_are_drawn_around_mu():
     assert torch.equal(condition(mu, logvar, torch.zeros(1, 2)), mu)
 
 
-def test_as_released_the_noise_never_falls_below_one():
-    mu, logvar = StageI(TINY).augment(inputs(1)[1])
+def test_as_released_the_noise_never_falls_below_one_but_in_ours_it_may():
+    mu, logvar = StageI(replace(TINY, rectified=True)).augment(inputs(1)[1])
     assert mu.min() >= 0
     assert logvar.min() >= 0
+    mu, logvar = StageI(TINY).augment(inputs(1)[1])
+    assert mu.min() < 0
+    assert logvar.min() < 0
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -111,6 +114,17 @@ def test_the_recipe_teaches_d_first_and_both_from_captions_louder_than_the_noise
     batch = next(mixed_batches(WORLDS, "val", 64, 8, n=8, more=3))
     names = [[name for name, _ in recipe.losses(net, (step, batch))] for step in (2, 3)]
     assert names == [["discriminator"], ["discriminator", "generator"]]
+
+
+def test_sketches_that_lead_astray_show_the_captions_of_neighbours():
+    """What Stage I is told is seen by a hook on it."""
+    net, (real, text) = stackgan.build(TINY, 2), inputs(2)
+    told = []
+    net["generator"].stage1.register_forward_hook(lambda _, args, out: told.append(args[2]))
+    for astray in (0.0, 1.0):
+        next(stackgan.losses(net, real, text, TINY, astray=astray))
+    torch.testing.assert_close(told[0], text)
+    torch.testing.assert_close(told[1], text.roll(1, 0))
 
 
 def test_stage_2_is_not_trained_without_stage_1(tmp_path, monkeypatch):

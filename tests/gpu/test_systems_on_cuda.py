@@ -45,13 +45,14 @@ def test_stable_diffusion_draws_512x512_within_10_gigabytes():
     assert torch.cuda.max_memory_allocated() < 10e9
 
 
-def test_the_same_picture_is_drawn_on_both_devices():
+@pytest.mark.parametrize("name", ["ddpm", "ldm", "ldm_clip"])
+def test_the_same_picture_is_drawn_on_both_devices(name):
     """Noise is drawn on the CPU, so a seed means the same everywhere."""
     from t2i_course.diffusion import small
 
-    config = small.SMALL["ldm"]
+    config = small.SMALL[name]
     torch.manual_seed(0)
-    net, codec = small.build(config), Autoencoder.load(config.codec)
+    net, codec = small.build(config), small.codec_of(config)
     torch.nn.init.normal_(net["unet"].last[-1].weight, 0, 0.02)
     captions = ["a red flower", "a small bird"]
     pictures = [

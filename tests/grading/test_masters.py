@@ -84,6 +84,28 @@ def test_the_stored_master_is_what_its_source_makes(name):
     )
 
 
+PAYOFFS = """
+import sys
+import matplotlib
+matplotlib.use("agg")
+from t2i_course.grading import checks, masters
+master, space = masters.find(sys.argv[1]), {"__name__": "__main__"}
+exec(master.setup, space)
+for hole in master.holes:
+    checks.make_hole(hole)
+for source in master.solutions.values():
+    exec(source, space)
+for cell in master.cells("payoff"):
+    exec(masters.text_of(cell), space)
+"""
+
+
+@pytest.mark.parametrize("name", HOMEWORK)
+def test_pay_offs_need_nothing_that_is_taken_out_while_grading(name):
+    ran = subprocess.run([sys.executable, "-c", PAYOFFS, name], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 @pytest.mark.parametrize("name", HOMEWORK)
 def test_a_master_has_what_nbgrader_and_readers_expect(name):
     master = masters.find(name)

@@ -32,6 +32,8 @@ def test_each_scale_is_measured_on_the_same_captions(monkeypatch, tmp_path):
     assert rows[1]["fid"] < rows[0]["fid"] / 10
     assert rows[1]["fid"] == pytest.approx(rows[1]["true_fid"], rel=0.05)
     assert rows[1]["ceiling"] > 0.97
+    assert min(rows[1]["by_attribute"].values()) > 0.8
+    assert rows[1]["chance_by_attribute"]["color"] < 0.5
     assert {steps for _, steps in system.asked} == {7}
 
     monkeypatch.setattr("t2i_course.timeline.load", lambda name: system)

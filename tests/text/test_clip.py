@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from t2i_course import worlds
+from t2i_course.diffusion.process import cosine
 from t2i_course.published.clip import load_clip, load_text_tower
 from t2i_course.text import clip as clip_module
 from t2i_course.text.clip import (
@@ -197,14 +198,17 @@ def test_a_noisy_clip_is_told_how_noisy_a_picture_is():
 def test_the_noisy_clip_sees_pictures_as_large_as_those_that_it_guides():
     from t2i_course.diffusion.small import SMALL
 
-    assert SMALL["ddpm"].size == clip_module.NOISY_SIZE
+    assert SMALL["ddpm"].size == clip_module.small_config().size
+    assert len(SMALL["ddpm"].process.alpha_bar) == clip_module.SHIPPED["noisy"][1]
 
 
-def test_noise_follows_the_cosine_schedule():
-    """At the first timestep a picture is hardly touched, at the last nothing of it is left."""
-    pictures, eps = torch.ones(2, 3, 64, 64), torch.full((2, 3, 32, 32), 0.5)
-    first, last = noised(pictures, torch.tensor([0, 999]), eps)
-    torch.testing.assert_close(first, torch.ones(3, 32, 32), atol=0.02, rtol=0)
+def test_noise_follows_the_schedule_of_the_small_ddpm():
+    """At the first timestep a picture is hardly touched, at the last nothing of it is left, and between as it says."""
+    pictures, eps = torch.ones(3, 3, 64, 64), torch.full((3, 3, 64, 64), 0.5)
+    first, half, last = noised(pictures, torch.tensor([0, 500, 999]), eps)
+    kept = cosine(1000, shift=2.0)[500].item()
+    torch.testing.assert_close(half, torch.full((3, 64, 64), kept**0.5 + 0.5 * (1 - kept) ** 0.5))
+    torch.testing.assert_close(first, torch.ones(3, 64, 64), atol=0.02, rtol=0)
     torch.testing.assert_close(last, eps[0], atol=0.02, rtol=0)
 
 
@@ -277,7 +281,7 @@ def test_the_noisy_model_sees_where_the_clean_one_is_blind():
     assert by_level == sorted(by_level, reverse=True)
     (batch,) = worlds.load("flowers").batches("test", 64, 100, n=100, shuffle=False)
     t = torch.full((100,), 500)
-    x_t = prepared(noised(batch.pictures, t, torch.randn(100, 3, 32, 32, generator=torch.manual_seed(0))), 64)
+    x_t = prepared(noised(batch.pictures, t, torch.randn(100, 3, 64, 64, generator=torch.manual_seed(0))), 64)
     clean, noisy, colors = CLIP.load("small"), CLIP.load("noisy"), worlds.load("flowers").attributes["color"]
     words = clean.text(clean.tokens([f"a {color} flower" for color in colors]))
     right = torch.tensor([colors.index(truth["color"]) for truth in batch.truth])
