@@ -181,7 +181,7 @@ show.table(
 )
 
 # %% [markdown]
-# And along the line between two captions, every point of which G has been asked for:
+# And along the line between two captions, near every point of which G has been asked for something:
 
 # %%
 with torch.no_grad():
@@ -235,7 +235,8 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that it matters what Stage II is told. Ours had to be made to listen: a good sketch already holds most of what the
+# **Notice** that it matters what Stage II is told, but not much: it trusts the sketch, and no white flower comes of a tulip or a
+# bird. Ours had to be made to listen at all: a good sketch already holds most of what the
 # discriminator asks for, and our first Stage II merely learned to enlarge it. Now a quarter of the sketches that it is given in
 # training lead it `astray`: they were made for another caption, and it has to correct them. (The paper does without.)
 
@@ -265,8 +266,8 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** where the second stage helps: with what is small, as a bird's bill, of which 64 pixels show little. (Of such facts
-# few were asked; look at all of them together.)
+# **Notice** that flowers gain nothing from the second stage but size. Birds do: look at their bills, of which 64 pixels show little.
+# (Of each single fact few were asked.)
 #
 # ## Train one
 #
@@ -352,7 +353,8 @@ show.table(rows, digits=2)
 
 # %% [markdown]
 # And how unlike each other are the pictures of one caption? (Diversity, as chapter 04 measures it, when each system had been
-# trained; on the split val.)
+# trained; on the split val. The row `stackgan` is Stage II alone, after Stage I. And what is blurred varies much: diversity is no
+# merit without facts.)
 
 # %%
 rows = []

@@ -404,6 +404,15 @@ show.table(
 # captions speak. (It is not the judge's network, which was trained apart.) The middle of the U-Net is asked what is seen,
 # too; chapter 14 tells why. And in training up to four captions of a picture are read at once, which together tell more of it.
 #
+# | | Ho, Jain and Abbeel 2020 | our small one |
+# |---|---|---|
+# | says | the noise | the picture |
+# | sees | pixels | blocks of 8 x 8 pixels |
+# | schedule | linear | a cosine, shifted |
+# | is told | nothing | what the DAMSM reads in up to four captions; nothing for one picture in ten |
+# | loss | squared error | the same, weighted by timestep, and what the CNN sees, in the guess and in the middle |
+# | optimiser | Adam | Muon |
+#
 # To be looked at has a price. The best answer to a squared error is the mean of all pictures that are possible, and that is
 # what the formulas of sampling take it for. An answer that also has to *look* right shows a little more than can be known.
 
@@ -414,7 +423,7 @@ show.source(alignment.likeness)
 # ## The film
 #
 # Left what the sampler holds, right how the network believes it will end. The light is there after a few steps, then the
-# flower, and its pattern last.
+# flower. (The first guesses are too bright: they are exaggerated, on purpose. Chapter 12 says why.)
 
 # %%
 caption = "a white flower with purple spots at sunset"
@@ -480,9 +489,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that the samplers without fresh noise arrive at the *same* picture: it follows from the noise that they started
-# with. (With few steps PLMS is still on its way, as it began where the network expected a picture. Which of the others gets there
-# soonest, so few captions cannot say.) DDPM, which adds its own, draws another one. That makes seeds meaningful, pictures
+# **Notice** that with enough steps the samplers without fresh noise arrive at the *same* picture: it follows from the noise that
+# they started with. (With few steps they are still on their way; which of them gets there soonest, so few captions cannot say.) DDPM, which adds its own, draws another one. That makes seeds meaningful, pictures
 # editable (chapter 15), and noise a kind of latent.
 #
 # ## Play

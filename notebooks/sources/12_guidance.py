@@ -149,8 +149,9 @@ show.pictures(
 show.table(rows)
 
 # %% [markdown]
-# **Notice** what it costs: a second network, its gradient at every step, and one classifier for every question that one
-# might ask. Nobody has a classifier for captions.
+# **Notice** that the gradient drags along whatever goes with the answer: nobody asked for a night, nor for a flower, but birds
+# become flowers, and most skies dark. And notice what it costs: a second network, its gradient at every step, and one classifier
+# for every question that one might ask. Nobody has a classifier for captions.
 #
 # ## CLIP pulls
 #
@@ -192,8 +193,7 @@ show.pictures(
 show.table(rows)
 
 # %% [markdown]
-# A gradient can please CLIP without showing what was asked for (remember DAMSM, chapter 06). That it knows noise helps; compare
-# the table with that of the classifier, and with what follows.
+# A gradient can please CLIP without showing what was asked for (remember DAMSM, chapter 06).
 #
 # ## Nobody pulls: ask twice
 #
@@ -235,8 +235,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that the caption matters most at the beginning. Later it can be seen in the picture itself what it shows, and
-# the two answers agree.
+# (In the differences gray is none; they are shown twice as strong as they are.) **Notice** that the caption matters most at the
+# beginning. Later it can be seen in the picture itself what it shows, and the two answers agree.
 #
 # ## Quality against obedience
 #
@@ -282,7 +282,7 @@ for world in ("flowers", "birds"):
 
 # %% [markdown]
 # **Notice** that some guidance also brings pictures nearer to true ones, those of flowers clearly, those of birds hardly; too much
-# of it does the opposite. At s = 12 they keep fewer facts again, and are far away. (With so few pictures FID is too high for all, also for true ones; only differences count.)
+# of it does the opposite. At s = 12 they keep fewer facts than at the best s, and are far away. (With so few pictures FID is too high for all, also for true ones; only differences count.)
 
 # %% [markdown]
 # Which facts are these? Of flowers, with growing scales, beside what pictures of other captions would keep by chance:
@@ -296,8 +296,8 @@ for fact, by_chance in points[0]["chance_by_attribute"].items():
 show.table(sorted(rows, key=lambda row: -row["s = 5"]), digits=2)
 
 # %% [markdown]
-# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes. Of a fact that the model has hardly
-# learned it saves a little, and others, as the pattern of petals, it wears away when it pushes hard.
+# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes. It saves much of the
+# petals' shape; others, as a second color, it wears away when it pushes hard.
 
 # %%
 texts = [flowers.caption("test", i)[0] for i in range(40)]
@@ -339,8 +339,10 @@ for s in (1, 3, 6, 12):
 show.table(rows, digits=3)
 
 # %% [markdown]
-# Remedies: limit the guess to $[-1, 1]$ (what `clip` does), or to a percentile of it (Imagen's dynamic thresholding,
-# chapter 13); guide only in the middle of the way; or train on more captions, so that less guidance is needed.
+# **Notice** that a push first makes the pictures of a caption more alike, as it makes them typical; at s = 12 they differ again, by
+# their distortions. Remedies: limit the guess to $[-1, 1]$ (what `clip` does), or to a percentile of it (Imagen's dynamic
+# thresholding, chapter 13); guide only in the middle of the way, as it is the push through the most noise that makes all pictures
+# alike (Kynkäänniemi et al. 2024); or train on more captions, so that less guidance is needed.
 #
 # ## Play
 
