@@ -427,14 +427,14 @@ show.source(alignment.likeness)
 
 # %%
 caption = "a white flower with purple spots at sunset"
-pairs = list(system.latents([caption], seed=3, steps=40, sampler="ddim"))
+pairs = list(system.latents([caption], seed=3, steps=30, sampler="ddim"))
 frames = [
     to_uint8(torch.cat([system.decode(z / z.std().clamp(min=1)), system.decode(guess)], 3).clamp(-1, 1))[0]
     for z, guess in pairs
 ]
 show.film(
-    np.stack([np.repeat(np.repeat(f, 5, 0), 5, 1) for f in frames + frames[-1:] * 10]),
-    alt=f"Left noise becomes a picture of '{caption}' in forty steps; right the network's guess of the end at each step.",
+    np.stack([np.repeat(np.repeat(f, 5, 0), 5, 1) for f in frames + frames[-1:] * 5]),
+    alt=f"Left noise becomes a picture of '{caption}' in thirty steps; right the network's guess of the end at each step.",
 )
 
 # %% [markdown]
