@@ -333,7 +333,8 @@ def load(name: str, variant: str | None = None, **options):
     return factory(**options)
 
 
-# Published networks that are parts of systems, or stand alone: the function that loads them -> parameters by variant.
+# Published networks that are parts of systems, or stand alone: the function that loads them -> parameters by variant,
+# as counted in the original codes.
 PARTS: dict[str, dict[str, int]] = {
     "t2i_course.published.unet:load_unet": {
         "iddpm_64_to_256": 279_792_390,

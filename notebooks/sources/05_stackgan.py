@@ -146,10 +146,12 @@ nearest = torch.cdist(draws / sigma, means / sigma).argmin(1)
 own = (nearest == torch.arange(len(means))).float().mean().item()
 agree = []
 for i, j in enumerate(nearest.tolist()):
+    if i == j:  # with itself it agrees, of course
+        continue
     shared = facts[i].keys() & facts[j].keys()
     agree += [facts[i][name] == facts[j][name] for name in shared]
 print(f"a draw is nearest to its own caption's mean: {own:.0%} (by chance {1 / len(means):.1%})")
-print(f"facts that both captions mention, and on which they agree: {np.mean(agree):.0%}")
+print(f"of the others, facts that both captions mention, and on which they agree: {np.mean(agree):.0%} of {len(agree)}")
 
 # %% [markdown]
 # ### See it
@@ -260,6 +262,7 @@ for name in WORLDS:
     for fact in by_stage[0].by_attribute:
         rows.append({"world": name, "fact": fact, "asked": by_stage[0].promised[fact]})
         rows[-1] |= {f"Stage {n}": s.by_attribute[fact] for n, s in zip(("I", "II"), by_stage, strict=True)}
+        rows[-1] |= {"ceiling": best.by_attribute[fact]}
     rows.append({"world": name, "fact": "(all)", "asked": by_stage[0].facts})
     rows[-1] |= {f"Stage {n}": s.accuracy for n, s in zip(("I", "II"), by_stage, strict=True)}
     rows[-1] |= {"ceiling": best.accuracy}

@@ -53,7 +53,7 @@ show.pictures(
     [f"s = {s}" if i == 0 else "" for i in range(3) for s in scales],
     columns=4,
     inches=1.7,
-    alt=f"Three seeds in rows, guidance scales 0, 1, 3 and 8 in columns, for '{caption}': from any flower to this one.",
+    alt=f"Three seeds in rows, guidance scales 0, 1, 3 and 8 in columns, for '{caption}': from anything to a pink flower at night, and then to stripes.",
 )
 
 # %% [markdown]
@@ -260,10 +260,13 @@ for axis, (x, y) in zip(
         if y == "fid":
             axis.axhline(points[0]["true_fid"], color=line.get_color(), ls=":", lw=1)
     named = {"accuracy": "facts kept", "fid": "FID (world)", "guidance_scale": "guidance scale"}
-    axis.set(xlabel=named[x], ylabel=named[y], yscale="log" if y == "fid" else "linear")
+    axis.set(xlabel=named[x], ylabel=named[y])
     axis.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False)
-fig.suptitle(f"{measured['command']}: {curve[0]['n']} captions for each point, {curve[0]['steps']} steps", fontsize=9)
+fig.suptitle(
+    f"{measured['command'].replace('SYSTEM --worlds WORLD', 'ddpm')}: {curve[0]['n']} captions for each point, {curve[0]['steps']} steps",
+    fontsize=9,
+)
 fig.tight_layout()
 show.figure(
     fig,
@@ -316,7 +319,7 @@ x = torch.linspace(-5, 5, 400)
 ours, other = (torch.exp(-((x - m) ** 2) / 2) for m in (1, -1))
 joint = (ours + other) / 2
 fig, axis = plt.subplots(figsize=(8, 2.4))
-for s in (0, 1, 3, 8):
+for s in (0, 1, 3, 30):
     density = joint * (ours / (ours + other)) ** s
     axis.plot(x, density / density.sum(), label=f"s = {s}")
 axis.legend(frameon=False)

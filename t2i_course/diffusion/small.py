@@ -205,7 +205,6 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
 
     config = SMALL[name]
     codec, process = codec_of(config), config.process
-
     eyes = Eyes() if config.perceived else None
 
     def build_scaled():

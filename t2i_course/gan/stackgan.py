@@ -204,12 +204,7 @@ def build(config: Config, stage: int) -> nn.ModuleDict:
 
 
 def losses(
-    net: nn.Module,
-    real: Tensor,
-    text: Tensor,
-    config: Config,
-    wrongs: int = 1,
-    astray: float = 0.0,
+    net: nn.Module, real: Tensor, text: Tensor, config: Config, wrongs: int = 1, astray: float = 0.0
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions.
 

@@ -8,24 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from t2i_course import timeline
 from t2i_course.codec.autoencoder import VARIANTS, Autoencoder, Config, scale_of
 from t2i_course.published.autoencoder import convert, load_autoencoder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KEYS = json.loads(gzip.decompress((GOLDEN / "autoencoder_keys.json.gz").read_bytes()))
-PARAMETERS = {  # counted in the original code
-    "kl_f4": 55_312_063,
-    "kl_f8": 83_653_863,
-    "kl_f16": 69_610_963,
-    "kl_f32": 103_880_131,
-    "vq_f4": 55_322_782,
-    "vq_f4_noattn": 53_219_486,
-    "vq_f8": 67_717_295,
-    "vq_f8_n256": 67_652_783,
-    "vq_f16": 69_593_371,
-    "vqgan_f16_1024": 72_141_699,
-    "vqgan_f16_16384": 76_073_859,
-}
+PARAMETERS = timeline.PARTS["t2i_course.published.autoencoder:load_autoencoder"]
 KL = Config(4, (1, 2, 2), dim=32, blocks=1, attend=(2,))
 VQ = Config(4, (1, 2), dim=32, blocks=1, codes=16)
 
