@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+LINUX = sys.platform == "linux"
 LEVELS = ("full", "namespaces", "landlock", "limits")
 NOBODY = 65534
 
@@ -51,7 +52,7 @@ def _checked(result: int, what: str) -> int:
 
 def prctl(option: int, value: int) -> None:
     """A request about this process to the kernel; nothing where there is no such call (macOS)."""
-    if sys.platform == "linux":
+    if LINUX:
         _checked(_libc().prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
@@ -70,7 +71,7 @@ def become_nobody() -> None:
 
 def drop_capabilities() -> None:
     """Give away all that root may do, in namespaces too (such as taking mounts away), now and in programs it starts."""
-    if sys.platform != "linux":
+    if not LINUX:
         return
     for capability in range(64):
         _libc().prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)  # fails for those that do not exist
@@ -128,7 +129,7 @@ def mount_proc() -> bool:
 
 def landlock_abi() -> int:
     """Which version of Landlock the kernel has, 0 for none."""
-    if sys.platform != "linux":
+    if not LINUX:
         return 0
     return max(0, _libc().syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
 
@@ -180,9 +181,7 @@ def limit(*, cpu: float, memory: int, file_size: int, processes: int) -> None:
 
     limits = {
         "RLIMIT_CPU": int(cpu) + 1,
-        "RLIMIT_DATA"
-        if sys.platform == "linux"
-        else "RLIMIT_AS": memory,  # AS also counts libraries, gigabytes of them
+        "RLIMIT_DATA" if LINUX else "RLIMIT_AS": memory,  # AS also counts libraries, gigabytes of them
         "RLIMIT_FSIZE": file_size,
         "RLIMIT_NPROC": processes,
         "RLIMIT_NOFILE": 512,
@@ -195,8 +194,21 @@ def limit(*, cpu: float, memory: int, file_size: int, processes: int) -> None:
         try:
             resource.setrlimit(kind, (most, most))
         except (OSError, ValueError):  # macOS knows RLIMIT_AS but does not set it
-            if sys.platform == "linux":
+            if LINUX:
                 raise
+
+
+def limit_cpu(seconds: float) -> None:
+    """From now on this process may use so many seconds of CPU time; the limit for all its life stays above that.
+
+    When they are used up the kernel ends the process (SIGXCPU), whatever it is doing.
+    """
+    import resource
+    import time
+
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = int(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def processes_of_user() -> int:

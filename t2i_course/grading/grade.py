@@ -40,8 +40,8 @@ MOST_UNPACKED, MOST_FILES = 400 << 20, 5_000  # of one zip
 IGNORED = {"__MACOSX", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini"}
 FORMATS = ("t2i", "canvas", "moodle")
 LIMITS = {
-    "cell_seconds": 20.0,
-    "notebook_seconds": 120.0,
+    "cell_seconds": 20.0,  # by the clock and of CPU time
+    "notebook_seconds": 120.0,  # likewise
     "memory": 2 << 30,  # bytes of one process; all together may use twice as much
     "disk": 64 << 20,
     "processes": 64,
@@ -308,6 +308,8 @@ def execute(
 def _culprit(cells: list[dict], result: dict) -> tuple[dict, str] | None:
     """The cell that brought the kernel down, and how; None if all cells had their chance."""
     for cell in result["cells"]:
+        if cell["outcome"] == "used up":
+            return cell, "used up its CPU time"
         if cell["outcome"] == "died":
             why = "ended the Python process" if "Kernel dead" not in cell["error"] else "left a dead process behind"
             return cell, why
@@ -344,7 +346,7 @@ def strongest(
     """(warm process with the best isolation that works here, the master's records), found by running its solutions."""
     root = is_root() and readable_for_nobody()
     reasons = []
-    for level in [wanted] if wanted else confine.LEVELS if sys.platform == "linux" else ["limits"]:
+    for level in [wanted] if wanted else confine.LEVELS if confine.LINUX else ["limits"]:
         settings = settings_for(master, level, root, concealed, limits)
         warm = Warm(settings)
         result = execute(master.solutions, master, seeds, warm.run, settings["limits"]["notebook_seconds"])
@@ -365,7 +367,9 @@ def is_root() -> bool:
 
 
 def readable_for_nobody() -> bool:
-    """Whether the user `nobody` could run this Python and read the course: not if they are in root's home."""
+    """Whether `nobody` could run this Python and read the course (not if they are in root's home). Linux only."""
+    if not confine.LINUX:
+        return False
     command = [sys.executable, "-P", "-c", "import t2i_course, IPython"]
     with contextlib.suppress(OSError):
         return subprocess.run(command, user=confine.NOBODY, extra_groups=[], capture_output=True).returncode == 0

@@ -28,6 +28,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from queue import Empty
 
@@ -135,11 +136,14 @@ def _never_return(function, *arguments, close=()) -> None:
     os._exit(0)
 
 
-def end_all_children() -> None:
-    """Kill every process below this one, also those that daemonised, until none is left."""
+def end_all_children(seen: Iterable[psutil.Process] = ()) -> None:
+    """Kill every process below this one, also those that daemonised, until none is left.
+
+    seen: those that were below it once. Without a subreaper (macOS) they may have got away from there.
+    """
     me = psutil.Process()
     while True:
-        for process in me.children(recursive=True):
+        for process in {*me.children(recursive=True), *seen}:
             try:
                 process.kill()
             except psutil.Error:
@@ -183,8 +187,9 @@ def keep(notebook: str, settings: dict, folder: Path, report: int) -> None:
         _never_return(drive, settings, folder, cells_in, checks_in, close=(report, cells, checks))
     os.close(cells_in)
     os.close(checks_in)
-    received, end = collect({cells: MOST_RECORD, checks: MOST_VALUES}, driver, limits)
-    end_all_children()
+    seen: set[psutil.Process] = set()
+    received, end = collect({cells: MOST_RECORD, checks: MOST_VALUES}, driver, limits, seen)
+    end_all_children(seen)
     _write(report, {"cells": _lines(received[cells]), "checks": _lines(received[checks]), "end": end})
 
 
@@ -192,8 +197,13 @@ def _in_namespaces(settings: dict) -> bool:
     return settings["level"] in ("full", "namespaces")
 
 
-def collect(most: dict[int, int], driver: int, limits: dict) -> tuple[dict[int, bytearray], str]:
-    """Read both pipes until the driver ends or must be ended; and why it was ended, if it was."""
+def collect(
+    most: dict[int, int], driver: int, limits: dict, seen: set[psutil.Process]
+) -> tuple[dict[int, bytearray], str]:
+    """Read both pipes until the driver ends or must be ended; and why it was ended, if it was.
+
+    seen: where what runs below the driver is put.
+    """
     received = {descriptor: bytearray() for descriptor in most}
     deadline, open_pipes = time.monotonic() + limits["notebook_seconds"], set(most)
     next_look = 0.0
@@ -222,6 +232,7 @@ def collect(most: dict[int, int], driver: int, limits: dict) -> tuple[dict[int, 
             next_look = now + 0.2
             try:
                 tree = psutil.Process(driver).children(recursive=True)
+                seen.update(tree)
                 used = sum(process.memory_info().rss for process in tree)
             except psutil.Error:
                 continue
@@ -302,12 +313,17 @@ class Forked:
     kernel_spec = None
 
     def __init__(self, pid: int):
-        self.pid, self.ended = pid, False
+        self.pid, self.ended, self.status = pid, False, 0
 
     def is_alive(self) -> bool:
         if not self.ended:
-            self.ended = bool(os.waitpid(self.pid, os.WNOHANG)[0])
+            ended, self.status = os.waitpid(self.pid, os.WNOHANG)
+            self.ended = bool(ended)
         return not self.ended
+
+    def used_up_cpu_time(self) -> bool:
+        """Whether it ended because of that."""
+        return self.ended and os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGXCPU
 
     def interrupt_kernel(self) -> None:
         if self.is_alive():
@@ -402,6 +418,7 @@ def be_kernel(settings: dict, readable: list, folder: Path, go: int, checks: int
     app = App.instance(connection_file=connection, outstream_class="t2i_course.grading.warm.BriefStream")
     app.initialize(["--HistoryManager.enabled=False", "--log-level=50"])
     app.shell.events.register("pre_run_cell", lambda info: BriefStream.written.clear())
+    app.shell.events.register("pre_run_cell", lambda info: confine.limit_cpu(limits["cell_seconds"]))
     app.start()
 
 

@@ -100,6 +100,8 @@ FIRST = {
     "        except BaseException: pass",
     "ignores_interrupts": "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ndef pagerank(*a):\n"
     "    while True: time.sleep(1)",
+    "burns_all_cores": "import hashlib, threading\ndef burn():\n    while True: hashlib.sha256(bytes(1 << 22))\n"
+    "def pagerank(*a):\n    for _ in range(4): threading.Thread(target=burn).start()\n    burn()",
     "exits_hard": "import os\nos._exit(0)",
     "exits_hard_in_function": "import os\ndef pagerank(*a):\n    os._exit(0)",
     "exits": "import sys\nsys.exit(0)",

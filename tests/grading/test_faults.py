@@ -16,7 +16,7 @@ import time
 import pytest
 
 from t2i_course.cli import main
-from t2i_course.grading import confine, feedback, grade, masters
+from t2i_course.grading import confine, feedback, grade, masters, warm
 from t2i_course.grading.checks import differences
 
 from . import submissions
@@ -63,11 +63,64 @@ def test_weaker_isolation_still_ends_everything(level, tmp_path):
     assert place["mark"].read_text() == "untouched"
 
 
+def test_each_cell_has_its_own_cpu_time():
+    """Two cells may take 0.7 seconds each if one may take one; what takes more is ended as such."""
+    kernel = os.fork()
+    if not kernel:
+
+        def burn(seconds):
+            end = time.process_time() + seconds
+            while time.process_time() < end:
+                pass
+
+        confine.limit(cpu=60, memory=1 << 40, file_size=1 << 40, processes=10_000)
+        for seconds in (1.4, 1.4, 60):
+            confine.limit_cpu(1)
+            burn(seconds)
+        os._exit(0)
+    forked = warm.Forked(kernel)
+    start = time.monotonic()
+    while forked.is_alive() and time.monotonic() - start < 60:
+        time.sleep(0.05)
+    used = os.times().children_user + os.times().children_system
+    assert forked.used_up_cpu_time()
+    assert used > 2.8
+
+
+def test_without_what_linux_offers_the_limits_remain(tmp_path):
+    """As on macOS: no namespaces, no Landlock, no subreaper, no change of user. It is graded, ended, and warned of."""
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(
+        "import os\nfrom t2i_course.grading import confine\nconfine.LINUX = False\n"
+        "del os.setresuid, os.setresgid, os.sched_getaffinity\n"
+    )
+    place = {"submissions": tmp_path / "in", "out": tmp_path / "out", "mark": tmp_path / "m"}
+    place["submissions"].mkdir()
+    chosen = {"endless_loop", "fifty_children", "exits_hard", "good_1"}
+    for name, _, write in ALL:
+        if name in chosen:
+            write(place["submissions"], place)
+    before = warm_processes()
+    folders = os.pathsep.join([str(tmp_path / "bare"), str(masters.ASSIGNMENTS.parent)])
+    done = subprocess.run(
+        [sys.executable, "-m", "t2i_course.cli", "grade", "hw01", str(place["submissions"]), "-o", str(place["out"])],
+        env=os.environ | {"PYTHONPATH": folders},
+        capture_output=True,
+        text=True,
+    )
+    assert "Warning: this machine offers only limits" in done.stdout, done.stderr
+    rows = json.loads((place["out"] / "grades.json").read_text())["rows"]
+    truth = {name: points for name, points, _ in ALL if name in chosen}
+    assert {row["student"]: row["total"] for row in rows} == truth
+    assert {row["isolation"].split(",")[0] for row in rows} == {"limits"}
+    assert not warm_processes() - before
+
+
 def test_the_grader_falls_back_to_what_works(monkeypatch):
     monkeypatch.setattr(confine, "LEVELS", ("none such", "limits"))
-    warm, records = grade.strongest(without_payoffs(submissions.MASTER), [1], [])
-    warm.close()
-    assert warm.settings["level"] == "limits"
+    process, records = grade.strongest(without_payoffs(submissions.MASTER), [1], [])
+    process.close()
+    assert process.settings["level"] == "limits"
     assert len(records) == len(submissions.MASTER.cells("check"))
 
 
