@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("check", _check, "run the self-checks of your homework and sum them up", "t2i check hw01.ipynb")
     sub.add_argument("notebook", help="your notebook")
     sub.add_argument("--json", action="store_true", help="print data instead of words")
-    sub.add_argument("--cell-seconds", type=float, default=60.0, help="the longest that a cell may take (default: 60)")
+    sub.add_argument("--cell-seconds", type=float, help="the longest that a cell may take (default: as when graded)")
 
     sub = command(
         "grade",
@@ -371,8 +371,12 @@ def _grade(options):
         ],
     )
     print(f"{len(rows)} submissions, isolation: {result['isolation']}. See {out}: gradebook.csv, summary.html, …")
+    if any(row["status"] == "error" for row in rows):
+        print("Where the grader itself failed (status error), give the same line again.")
     if result["isolation"].startswith("limits"):
         print("Warning: this machine offers only limits of time and memory; a hostile notebook could read your files.")
+    elif result["isolation"] != "full":
+        print(f"Warning: isolation {result['isolation']!r} is not the best there is; see assignments/README.md.")
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:

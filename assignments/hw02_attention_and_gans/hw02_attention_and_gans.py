@@ -16,11 +16,13 @@
 #       - t2i_course.nn.attention.attention
 #       - t2i_course.nn.attention.fast_attention
 #       - t2i_course.vae.aligndraw.filter_bank
+#       - t2i_course.vae.aligndraw.gaussian_kl
 #       - t2i_course.gan.stackgan.condition
 #       - t2i_course.nn.losses.kl_to_standard_normal
 #       - t2i_course.gan.gan_cls.discriminator_loss
 #       - t2i_course.gan.damsm.word_attention
 #       - t2i_course.gan.damsm.word_scores
+#       - t2i_course.gan.damsm._looks
 # ---
 
 # %% [markdown]

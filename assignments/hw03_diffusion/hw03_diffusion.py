@@ -19,6 +19,7 @@
 #       - t2i_course.diffusion.process.guess
 #       - t2i_course.diffusion.process.ddpm
 #       - t2i_course.diffusion.process.ddim
+#       - t2i_course.diffusion.process._straight_on
 #       - t2i_course.diffusion.process.euler
 #       - t2i_course.diffusion.process.dpm_solver
 #       - t2i_course.diffusion.losses.simple_loss

@@ -183,7 +183,7 @@ def _difference(right: list, value: list, reveal: bool) -> str:
     if not isinstance(value, list) or value[0] != name:
         return "not given"
     if len(value) == 2:
-        return f"{str(value[1])[:80]} instead of numbers of shape {tuple(shape)}"
+        return f"{str(value[1])[:80] if reveal else 'something else'} instead of numbers of shape {tuple(shape)}"
     given_shape = [int(n) for n in value[1]]
     if given_shape != list(shape):
         return f"shape {tuple(given_shape)} instead of {tuple(shape)}"
@@ -198,13 +198,13 @@ def _difference(right: list, value: list, reveal: bool) -> str:
     wrong = ~(np.abs(got - wanted) <= allowed)
     if not wrong.any():
         return ""
-    largest = np.abs(got - wanted).max()
-    words = f"{_some(wrong)} wrong, by up to {largest:.3g}"
+    words = f"{_some(wrong)} wrong"
     if reveal:
+        words += f", by up to {np.abs(got - wanted).max():.3g}"
         first = int(np.argmax(wrong))
         place = "[" + ", ".join(str(int(i)) for i in np.unravel_index(first, shape)) + "]" if shape else ""
         words += f" ({name}{place} is {got[first]:.5g} and should be {wanted[first]:.5g})"
-    return words + _guess(wanted.reshape(shape), got.reshape(shape), allowed)
+    return words + _guess(wanted.reshape(shape), got.reshape(shape), allowed, reveal)
 
 
 def _some(which) -> str:
@@ -214,7 +214,7 @@ def _some(which) -> str:
     return f"all {count} numbers are" if count == which.size else f"{count} of {which.size} numbers are"
 
 
-def _guess(wanted, got, allowed: float) -> str:
+def _guess(wanted, got, allowed: float, reveal: bool) -> str:
     """A word on how the wrong numbers relate to the right ones, if that is plain to see."""
     import numpy as np
 
@@ -230,9 +230,9 @@ def _guess(wanted, got, allowed: float) -> str:
     if wanted.size > 1 and np.abs(wanted).min() > 0 and np.isfinite(got).all():
         ratio = got / wanted
         if not math.isclose(ratio.flat[0], 0) and np.allclose(ratio, ratio.flat[0], rtol=1e-3):
-            return f"; all are {ratio.flat[0]:.4g} times what they should be"
+            return f"; all are {f'{ratio.flat[0]:.4g}' if reveal else 'as many'} times what they should be"
         if np.allclose(got - wanted, (got - wanted).flat[0], rtol=1e-3, atol=allowed):
-            return f"; all are off by {(got - wanted).flat[0]:+.4g}"
+            return f"; all are off by {f'{(got - wanted).flat[0]:+.4g}' if reveal else 'the same'}"
     return ""
 
 

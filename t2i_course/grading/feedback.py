@@ -58,10 +58,10 @@ PAGE = (
 <div style="width: {{ (100 * row.total / row.of) | round(1) }}%"></div></div>
 {% if row.status != "graded" %}<p class="bad"><b>{{ row.status }}</b>: {{ row.reason }}</p>
 {% elif row.reason %}<p class="soft">{{ row.reason }}</p>{% endif %}
-{% if row.status == "rejected" %}<p class="soft">Nothing in {{ row.file }} could be graded.</p>{% else %}
+{% if row.status in ("rejected", "error") %}<p class="soft">Nothing in {{ row.file }} could be graded.</p>{% else %}
 <p class="soft">Graded from {{ row.file }}. Points come from the self-checks of the notebook, on other inputs.</p>
 {% endif %}
-{% for e in row.exercises if row.status != "rejected" %}
+{% for e in row.exercises if row.status not in ("rejected", "error") %}
 <h2>{{ e.exercise.replace("_", " ") }} · {{ num(e.points) }} of {{ num(e.of) }}</h2>
 {% if not e.answered %}<p class="soft">Not answered.</p>{% endif %}
 {% if e.note %}<p class="soft">Taken from the notebook: {{ e.note }}.</p>{% endif %}

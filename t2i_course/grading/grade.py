@@ -9,6 +9,7 @@ stopped. Where `answers` are executed is a matter of taste: warm processes of th
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import csv
 import hashlib
@@ -25,6 +26,7 @@ import tempfile
 import threading
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -36,12 +38,16 @@ from .checks import VISIBLE, differences, title_of_source
 from .masters import Master
 
 MOST_BYTES = 100 << 20  # of one submitted notebook
-MOST_UNPACKED, MOST_FILES = 400 << 20, 5_000  # of one zip
+MOST_UNPACKED, MOST_FILES = 400 << 20, 5_000  # of the zip of one submission
+MOST_UNPACKED_OF_ALL, MOST_FILES_OF_ALL = 8 << 30, 50_000  # of the zip of a class
+MOST_NAME = 100  # characters of a name in a zip that are kept
 IGNORED = {"__MACOSX", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini"}
 FORMATS = ("t2i", "canvas", "moodle")
 LIMITS = {
-    "cell_seconds": 20.0,  # by the clock and of CPU time
-    "notebook_seconds": 120.0,  # likewise
+    "cell_seconds": 20.0,  # by the clock
+    "cell_cpu_seconds": 60.0,  # of all processes and threads together
+    "notebook_seconds": 120.0,
+    "notebook_cpu_seconds": 240.0,
     "memory": 2 << 30,  # bytes of one process; all together may use twice as much
     "disk": 64 << 20,
     "processes": 64,
@@ -72,13 +78,11 @@ def submissions_in(path: Path, master: Master) -> Iterator[Submission]:
     if path.is_file():
         with tempfile.TemporaryDirectory(prefix="t2i-zip-") as folder:
             try:
-                unpack(path, Path(folder))
+                unpack(path, Path(folder), MOST_UNPACKED_OF_ALL, MOST_FILES_OF_ALL)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}. Give a folder of notebooks, or a zip of one.") from None
             entries = _entries(Path(folder))
-            while (
-                len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink() and not _notebooks(entries[0])
-            ):
+            while len(entries) == 1 and entries[0].is_dir() and _is_class(_entries(entries[0])):
                 entries = _entries(entries[0])  # zips often hold one folder that holds all
             yield from _of_entries(entries, master)
     else:
@@ -87,6 +91,11 @@ def submissions_in(path: Path, master: Master) -> Iterator[Submission]:
 
 def _entries(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.name not in IGNORED and not entry.name.startswith("._"))
+
+
+def _is_class(entries: list[Path]) -> bool:
+    """Whether a folder holds submissions, and not one of them: more than one file, or folders."""
+    return len(entries) > 1 or any(entry.is_dir() for entry in entries)
 
 
 def _of_entries(entries: list[Path], master: Master) -> Iterator[Submission]:
@@ -171,31 +180,54 @@ def parse(content: bytes):
         raise ValueError("it is not a notebook (no valid JSON)") from None
 
 
-def unpack(path: Path, folder: Path) -> None:
-    """Unpack a zip: plain files only, below the folder, no more than fits. Raises ValueError for what is no zip."""
-    room, count = MOST_UNPACKED, 0
+def unpack(path: Path, folder: Path, room: int = MOST_UNPACKED, most_files: int = MOST_FILES) -> None:
+    """Unpack the notebooks and zips in a zip: plain files only, below the folder, in no more than `room` bytes.
+
+    What is wrong with one of them (encrypted, broken, too large) costs only that one: what came out of it stays, which
+    is no notebook. Raises ValueError for what is no zip, and if there is no more room.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                parts = [part for part in member.filename.split("/") if part not in ("", ".")]
-                is_link = stat.S_ISLNK(member.external_attr >> 16)
-                if member.is_dir() or not parts or ".." in parts or is_link or member.filename.startswith("/"):
-                    continue
-                if not parts[-1].lower().endswith((".ipynb", ".zip")):
-                    continue
-                count += 1
-                if count > MOST_FILES:
-                    raise ValueError(f"it holds more than {MOST_FILES:,} files")
-                target = folder.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, open(target, "wb") as sink:
-                    while chunk := source.read(1 << 20):
-                        room -= len(chunk)
-                        if room < 0:  # what the zip says of its sizes may be a lie: count what comes out
-                            raise ValueError(f"it unpacks to more than {MOST_UNPACKED >> 20} MiB")
-                        sink.write(chunk)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zipfile.zlib.error, OSError) as error:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"it is not a zip that can be read ({_one_line(str(error))})") from None
+    count = 0
+    with zipfile.ZipFile(path) as archive:
+        for member in members:
+            parts = [_shortened(part) for part in member.filename.split("/") if part not in ("", ".")]
+            is_link = stat.S_ISLNK(member.external_attr >> 16)
+            if member.is_dir() or not parts or ".." in parts or is_link or member.filename.startswith("/"):
+                continue
+            if not parts[-1].lower().endswith((".ipynb", ".zip")):
+                continue
+            count += 1
+            if count > most_files:
+                raise ValueError(f"it holds more than {most_files:,} files")
+            target = folder.joinpath(*parts)
+            size = 0
+            with contextlib.suppress(
+                zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, OSError
+            ):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with open(target, "wb") as sink, archive.open(member) as source:
+                    while size <= MOST_BYTES and (chunk := source.read(1 << 20)):
+                        size += len(chunk)
+                        if size > room:  # what the zip says of its sizes may be a lie: count what comes out
+                            raise ValueError(f"it unpacks to more than {(room + size) >> 20} MiB")
+                        sink.write(chunk)
+            room -= size
+
+
+BROKEN = (  # what is wrong with a part of a zip; not a full disk
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError),
+    *(FileExistsError, NotADirectoryError, IsADirectoryError),
+)
+
+
+def _shortened(name: str) -> str:
+    """A name that every file system takes; its end is kept."""
+    stem, end = os.path.splitext(name)
+    return stem[: MOST_NAME - len(end[:10])] + end[:10]
 
 
 # --- execution --------------------------------------------------------------------------------------------------------
@@ -212,6 +244,7 @@ class Warm:
         keep = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "HOME", "SYSTEMROOT")
         environment = {name: os.environ[name] for name in keep if name in os.environ}  # not the lecturer's secrets
         environment |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        environment["T2I_WARM"] = secrets.token_hex(8)  # by which its descendants can be found
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "t2i_course.grading.warm"],
             stdin=subprocess.PIPE,
@@ -228,22 +261,24 @@ class Warm:
         self.process.stdin.write(json.dumps(question).encode() + b"\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        if not line.endswith(b"\n"):
+        try:
+            return json.loads(line)
+        except ValueError:  # nothing, or not all of it
             self.close()
-            raise OSError(f"the warm process ended: {_one_line(b''.join(self.said).decode(errors='replace')[-500:])}")
-        return json.loads(line)
+            told = _one_line(b"".join(self.said).decode(errors="replace")[-500:])
+            raise OSError(f"the process that runs notebooks ended: {told}") from None
 
     def run(self, notebook: str) -> dict:
-        """Run a notebook; a warm process that is gone is started once more."""
+        """Run a notebook; a warm process that is gone is started once more. Raises OSError if that does not help."""
         for attempt in (1, 2):
             try:
                 if self.process is None:
                     self.start()
                 return self.ask({"notebook": notebook})
-            except OSError as error:
+            except OSError:
                 self.process = None
                 if attempt == 2:
-                    return {"cells": [], "checks": [], "end": str(error), "seconds": 0.0}
+                    raise
         raise AssertionError
 
     def close(self) -> None:
@@ -287,9 +322,6 @@ def execute(
         culprit = _culprit(json.loads(notebook)["cells"], result)
         if culprit is None:
             break
-        if seconds > most_seconds:
-            trouble |= dict.fromkeys(answers.keys() - left_out - trouble.keys(), "had no time left")
-            break
         about, why = culprit
         if about["role"] == "payoff":
             left_out.add(about["id"])
@@ -299,6 +331,11 @@ def execute(
         else:
             left_out.add(about["exercise"])
             trouble[about["exercise"]] = why
+        if seconds > most_seconds:
+            for exercise in answers.keys() - trouble.keys():
+                if any((check, k) not in checks for check in master.points[exercise] for k in range(len(seeds))):
+                    trouble[exercise] = "had no time left"
+            break
     return {
         **{"checks": list(checks.values()), "pictures": pictures, "errors": errors, "trouble": trouble},
         "seconds": round(seconds, 2),
@@ -308,8 +345,6 @@ def execute(
 def _culprit(cells: list[dict], result: dict) -> tuple[dict, str] | None:
     """The cell that brought the kernel down, and how; None if all cells had their chance."""
     for cell in result["cells"]:
-        if cell["outcome"] == "used up":
-            return cell, "used up its CPU time"
         if cell["outcome"] == "died":
             why = "ended the Python process" if "Kernel dead" not in cell["error"] else "left a dead process behind"
             return cell, why
@@ -349,7 +384,10 @@ def strongest(
     for level in [wanted] if wanted else confine.LEVELS if confine.LINUX else ["limits"]:
         settings = settings_for(master, level, root, concealed, limits)
         warm = Warm(settings)
-        result = execute(master.solutions, master, seeds, warm.run, settings["limits"]["notebook_seconds"])
+        try:
+            result = execute(master.solutions, master, seeds, warm.run, settings["limits"]["notebook_seconds"])
+        except OSError as error:
+            result = NOTHING | {"trouble": {"": str(error)}}
         complete = len(result["checks"]) == len(seeds) * len(master.cells("check"))
         broken = [f"{r['check']}: {r['error']}" for r in result["checks"] if r["error"]]
         if complete and not broken:
@@ -374,6 +412,11 @@ def readable_for_nobody() -> bool:
     with contextlib.suppress(OSError):
         return subprocess.run(command, user=confine.NOBODY, extra_groups=[], capture_output=True).returncode == 0
     return False
+
+
+def _weakness(isolation: str) -> tuple[int, bool]:
+    level, _, as_root = isolation.partition(",")
+    return confine.LEVELS.index(level), bool(as_root)
 
 
 def isolation_of(settings: dict) -> str:
@@ -422,18 +465,22 @@ def judge(submission: Submission, result: dict, right: dict[tuple, list], master
                 "trouble": result["trouble"].get(exercise, ""),
             }
         )
+    failed = _one_line(result.get("failed", ""))[:300]
     reasons = [submission.reason] if submission.reason else []
+    reasons += [f"the grader failed ({failed}); grade again"] if failed else []
     reasons += [f"{e['exercise']} {e['trouble']}" for e in exercises if e["trouble"]]
     reasons += [f"{e['exercise']} uses the library's own {', '.join(e['library'])}" for e in exercises if e["library"]]
     reasons += [f"{e['exercise']}: {e['note']}" for e in exercises if e["note"]]
     if not submission.reason and not any(e["answered"] for e in exercises):
         reasons.append("no exercise is answered")
+    status = "partly" if any(e["trouble"] for e in exercises) else "graded"
+    status = "error" if failed else "rejected" if submission.reason else status
     return {
         "student": submission.student,
         "file": submission.file,
         "total": sum(e["points"] for e in exercises),
         "of": sum(e["of"] for e in exercises),
-        "status": "rejected" if submission.reason else "partly" if any(e["trouble"] for e in exercises) else "graded",
+        "status": status,
         "reason": "; ".join(reasons),
         "seconds": result["seconds"],
         "exercises": exercises,
@@ -452,7 +499,8 @@ def _wrong(record: dict | None, right: list, reveal: bool) -> list[str]:
         return ["it was not reached"]
     if record.get("error"):
         error = str(record["error"])[:300]
-        return [f"it raises {error if reveal else error.split(':')[0][:60]}"]
+        kind = error.split(":")[0]
+        return [f"it raises {error if reveal else kind if hasattr(builtins, kind) else 'an error'}"]
     values = record.get("values")
     return differences(right, values if isinstance(values, list) else [], reveal)
 
@@ -490,13 +538,15 @@ def grade(
         rows = [json.loads(file.read_text(encoding="utf-8")) if file.exists() else None for file in files]
         waiting = [number for number, row in enumerate(rows) if row is None]
         if waiting:
-            concealed = [submissions, out, masters.ASSIGNMENTS, Path.home()]
+            concealed = [submissions, out, masters.ASSIGNMENTS, masters.ASSIGNMENTS.parent / ".git", Path.home()]
             warm, records = strongest(master, seeds, concealed, isolation, limits)
             right = {(record["check"], record["seed"]): record["values"] for record in records}
 
             def finish(number: int, result: dict) -> None:
-                row = judged(todo[number], result, right, master, seeds) | {"isolation": isolation_of(warm.settings)}
-                write_atomically(files[number], json.dumps(row).encode())
+                row = judged(todo[number], result, right, master, seeds)
+                row["isolation"] = result.get("isolation") or isolation_of(warm.settings)
+                if row["status"] != "error":  # that one is tried again
+                    write_atomically(files[number], json.dumps(row).encode())
                 rows[number] = row
 
             jobs = {number: todo[number].answers for number in waiting if todo[number].answers}
@@ -580,8 +630,7 @@ def _on_this_machine(
         try:
             return execute(answers, master, seeds, mine.run, warm.settings["limits"]["notebook_seconds"])
         except Exception as error:  # whatever it is, it must not stop the batch
-            trouble = f"could not be graded ({type(error).__name__})"
-            return NOTHING | {"trouble": dict.fromkeys(answers, trouble)}
+            return NOTHING | {"failed": f"{type(error).__name__}: {error}"}
         finally:
             free.append(mine)
 
@@ -606,25 +655,46 @@ def _on_cluster(
         from distributed import as_completed as completed
     except ImportError:
         raise ValueError("--scheduler needs Dask: pip install 't2i_course[dask]'.") from None
+    handed, wanted = masters.without_answers(master), (warm.settings["level"], warm.settings["limits"])
     with Client(address, timeout="20s") as client:
         futures = {
-            client.submit(on_a_worker, answers, master.notebook, seeds, warm.settings, pure=False, retries=2): number
+            client.submit(on_a_worker, answers, handed, seeds, *wanted, pure=False, retries=2): number
             for number, answers in jobs.items()
         }
         for future in completed(list(futures)):
-            yield futures[future], future.result()
+            try:
+                yield futures[future], future.result()
+            except Exception as error:  # whatever it is, it must not stop the batch
+                yield futures[future], NOTHING | {"failed": f"{type(error).__name__}: {error}"}
 
 
 _here = threading.local()  # the warm process of this thread of a Dask worker
 
 
-def on_a_worker(answers: dict, notebook: dict, seeds: list[int], settings: dict) -> dict:
-    """`execute` on a machine of a cluster; its warm process stays for the next submission."""
-    if getattr(_here, "settings", None) != settings:
+def on_a_worker(answers: dict, notebook: dict, seeds: list[int], level: str, limits: dict) -> dict:
+    """`execute` on a machine of a cluster; its warm process stays for the next submission.
+
+    There it may be shut in by less than where the grader runs: the result says by what.
+    """
+    master, wanted = Master(notebook), (notebook, level, limits)
+    if getattr(_here, "wanted", None) != wanted:
         if hasattr(_here, "warm"):
             _here.warm.close()
-        _here.settings, _here.warm = settings, Warm(settings)
-    return execute(answers, Master(notebook), seeds, _here.warm.run, settings["limits"]["notebook_seconds"])
+        _here.wanted, _here.warm = wanted, _works_here(master, seeds, level, limits)
+    result = execute(answers, master, seeds, _here.warm.run, limits["notebook_seconds"])
+    return result | {"isolation": isolation_of(_here.warm.settings)}
+
+
+def _works_here(master: Master, seeds: list[int], level: str, limits: dict) -> Warm:
+    """A warm process with the best isolation, up to a level, under which the homework's imports run on this machine."""
+    root = is_root() and readable_for_nobody()
+    for weaker in confine.LEVELS[confine.LEVELS.index(level) :] if confine.LINUX else ["limits"]:
+        warm = Warm(settings_for(master, weaker, root, [Path.home()], limits))
+        with contextlib.suppress(OSError):
+            if all(cell["outcome"] == "ran" for cell in warm.run(masters.compose(master, {}, seeds))["cells"] or [{}]):
+                return warm
+        warm.close()
+    raise ValueError(f"the imports of {master.name} do not run on {os.uname().nodename}")
 
 
 # --- what the lecturer gets -------------------------------------------------------------------------------------------
@@ -644,7 +714,8 @@ def write_results(out: Path, master: Master, seed: int, rows: list[dict], format
         if stale.stem not in names:
             stale.unlink()
     shown = [{key: value for key, value in row.items() if key not in ("answers", "pictures")} for row in rows]
-    grades = {"homework": master.name, "seed": seed, "isolation": rows[0]["isolation"], "rows": shown}
+    weakest = max((row["isolation"] for row in rows), key=_weakness)
+    grades = {"homework": master.name, "seed": seed, "isolation": weakest, "rows": shown}
     write_atomically(out / "summary.html", feedback.summary(rows, master).encode("utf-8", "replace"))
     write_atomically(out / "grades.json", json.dumps(grades, indent=1).encode())
     write_atomically(out / "gradebook.csv", gradebook(rows, master, format).encode("utf-8", "replace"))
@@ -672,17 +743,13 @@ def gradebook(rows: list[dict], master: Master, format: str = "t2i") -> str:
         points = {e["exercise"]: e["points"] for e in row["exercises"]}
         line = {"student": row["student"]}
         if format == "canvas":
-            line = {
-                "Student": row["student"],
-                "ID": "",
-                "SIS User ID": "",
-                "SIS Login ID": row["student"],
-                "Section": "",
-            }
+            login, number = canvas_student(row["file"])
+            line = {"Student": row["student"], "ID": number, "SIS User ID": "", "SIS Login ID": login, "Section": ""}
             line |= {title: row["total"]}
         elif format == "moodle":
-            line = {"Identifier": row["student"], "Full name": row["student"], "Grade": row["total"]}
-            line |= {"Maximum Grade": of, "Feedback comments": row["reason"]}
+            name, number = moodle_student(row["file"])
+            line = {"Identifier": f"Participant {number}" if number else row["student"], "Full name": name}
+            line |= {"Grade": row["total"], "Maximum Grade": of, "Feedback comments": row["reason"]}
         else:
             line |= {"file": row["file"], **{exercise: points[exercise] for exercise in exercises}}
             line |= {name: row[name] for name in ("total", "status", "reason", "isolation", "seconds")}
@@ -694,6 +761,18 @@ def gradebook(rows: list[dict], master: Master, format: str = "t2i") -> str:
         writer.writerow(dict.fromkeys(table[0], "") | {"Student": "    Points Possible", title: of})
     writer.writerows(table)
     return text.getvalue()
+
+
+def canvas_student(file: str) -> tuple[str, str]:
+    """(login, ID) in the name that Canvas gives to what it hands out: lovelaceada_LATE_1234_98765_hw01.ipynb."""
+    found = re.match(r"([^_/]+)_(?:LATE_)?(\d+)_\d+_", file)
+    return (found[1], found[2]) if found else (file.split("/")[0].removesuffix(".ipynb"), "")
+
+
+def moodle_student(file: str) -> tuple[str, str]:
+    """(full name, number of the participant) in such a name of Moodle: Ada Lovelace_1234_assignsubmission_file_."""
+    found = re.match(r"([^/]+?)_(\d+)_assignsubmission_", file)
+    return (found[1], found[2]) if found else (file.split("/")[0].removesuffix(".ipynb"), "")
 
 
 def _safe(value):

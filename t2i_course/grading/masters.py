@@ -265,7 +265,7 @@ def student_version(master: Master) -> dict:
     notebook["metadata"]["t2i"] = {
         key: value
         for key, value in master.notebook["metadata"]["t2i"].items()
-        if key in ("homework", "title", "minutes")
+        if key in ("homework", "title", "minutes", "limits")
     }
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
@@ -277,6 +277,14 @@ def student_version(master: Master) -> dict:
             if about(cell)["role"] != "answer":
                 cell["metadata"]["editable"] = False
     audit(master, notebook)
+    return notebook
+
+
+def without_answers(master: Master) -> dict:
+    """The master without what is secret: all that is needed to run answers."""
+    notebook = copy.deepcopy(master.notebook)
+    for cell in notebook["cells"]:
+        cell["source"] = without_hidden(without_solution(text_of(cell)))
     return notebook
 
 
@@ -302,6 +310,11 @@ def audit(master: Master, notebook: dict) -> None:
     visible = "".join(text_of(cell) for cell in master.cells("expected"))  # where some cases leave nothing to chance
     leaked += sorted(number for number in numbers if number in everything and number not in visible)
     leaked += [mark for mark in ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", *master.holes) if mark in everything]
+    handed_out = {grade_id(cell): text_of(cell) for cell in notebook["cells"]}
+    for exercise, source in master.solutions.items():
+        stub = "YOUR CODE HERE" in handed_out[exercise] and handed_out[exercise].strip() != source.strip()
+        if master.points[exercise] and not stub:
+            leaked.append(f"the answer of {exercise}, which has no SOLUTION marks")
     if any(cell.get("outputs") for cell in notebook["cells"]):
         leaked.append("outputs")
     if leaked:

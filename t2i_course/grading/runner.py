@@ -40,12 +40,12 @@ class Recorder:
         if error is None:
             outcome = "ran"
         elif "Kernel dead" in str(error) or not item.parent.kernel.is_alive():
-            outcome = "used up" if getattr(item.parent.kernel.km, "used_up_cpu_time", bool)() else "died"
+            outcome = "died"
         elif str(error).startswith("Timeout"):
             outcome = "too slow"
         else:
             outcome = "failed"
-        if outcome in ("died", "used up", "too slow"):
+        if outcome in ("died", "too slow"):
             self.too_slow.add(_about(item).get("exercise"))
             item.parent.timed_out = False  # nbval would expect all later cells to fail
         pictures = [o.data["image/png"] for o in outputs if isinstance(o.get("data", {}).get("image/png"), str)]

@@ -10,14 +10,14 @@ from .checks import title_of_source
 from .masters import about, text_of
 
 
-def check(path: Path, cell_seconds: float = 60.0) -> dict:
+def check(path: Path, cell_seconds: float | None = None) -> dict:
     """Run the self-checks of a student's notebook by nbval.
 
     Only the homework's own cells run, each after the imports, as when it is graded; so a helper function that stands in
     another cell is missing here, too. Returns {"homework", "checks": [...], "points", "of", "passed"}.
     Raises ValueError for a file that is no homework of the course.
     """
-    from .grade import parse, read_plain_file
+    from .grade import LIMITS, parse, read_plain_file
 
     try:
         notebook = parse(read_plain_file(path))
@@ -36,7 +36,8 @@ def check(path: Path, cell_seconds: float = 60.0) -> dict:
     with tempfile.TemporaryDirectory(prefix="t2i-check-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / f"{homework}.ipynb"
         file.write_text(masters.compose(handed_out, answers, None), encoding="utf-8")
-        runner.run(file, lambda cell: cells.update({cell["id"]: cell}), cell_seconds)
+        limits = LIMITS | notebook["metadata"]["t2i"].get("limits", {})
+        runner.run(file, lambda cell: cells.update({cell["id"]: cell}), cell_seconds or limits["cell_seconds"])
     return _summed_up(homework, handed_out, answers, cells)
 
 

@@ -1,12 +1,14 @@
 """A warm process: it has imported all that a notebook needs, and forks a confined copy of itself for each submission.
 
 Starting Python, pytest, a kernel and matplotlib takes longer than running a homework. They are started once. Nothing of
-a student is ever executed in the warm process itself, so no two students share any state; and it never sees a solution
-or an expected value, so there are none in the memory that its children inherit.
+a student is ever executed in the warm process itself, nor does it read a submission or a result: its child does, the
+waiter. So no two students share any state, and no memory that a student's process inherits holds another one's answers
+or values, nor the master's.
 
-    grader ── warm ─┬─ keeper    watches time and memory, collects what the others report, ends them
-     (secrets)      │    └─ driver   runs pytest --nbval        first process of its namespace: when it ends, all end
-                    │         └─ kernel  runs the student's cells, under every limit that there is
+    grader ── warm ─┬─ waiter    reads the notebook, answers the grader, removes what is left
+     (secrets)      │    └─ keeper    watches time and memory, collects what the others report, ends them
+                    │         └─ driver   runs pytest --nbval     first process of its namespace: when it ends, all end
+                    │              └─ kernel  runs the student's cells, under every limit that there is
                     └─ … the next submission
 
 The grader talks to it in lines of JSON: first `{"setup", "holes", "level", "root", "hidden", "concealed", "limits"}`,
@@ -20,15 +22,16 @@ import contextlib
 import gc
 import json
 import os
+import re
 import resource
 import secrets
 import select
-import shutil
 import signal
+import stat
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from queue import Empty
 
@@ -44,6 +47,8 @@ from . import confine, runner
 SCRATCH = Path("/dev/shm")  # is there on every Linux; a submission sees a fresh one, in memory
 MOST_VALUES, MOST_RECORD = 4 << 20, 24 << 20  # bytes that a submission may report
 MOST_PRINTED = 100_000  # characters of what a cell prints that leave the kernel
+OVER = 77  # with which a waiter ends that found nothing to read
+NOTHING = {"cells": [], "checks": [], "end": "ended the process that watches over it"}
 
 
 # --- the warm process -------------------------------------------------------------------------------------------------
@@ -57,16 +62,39 @@ def main() -> None:
     settings = json.loads(_line())
     warm_up(settings["setup"], settings["holes"])
     _write(answers, {"ready": True})
-    while job := _line():
-        result = one_submission(json.loads(job)["notebook"], settings, answers)
-        _write(answers, result)
+    while serve(settings, answers):
+        pass
+
+
+def serve(settings: dict, answers: int) -> bool:
+    """One submission, by a child; False at the end of our input."""
+    select.select([0], [], [])  # there is a notebook, or the end
+    start = time.monotonic()
+    waiter = os.fork()
+    if not waiter:
+        _never_return(wait_for_one, settings, answers)
+    code = os.waitstatus_to_exitcode(os.waitpid(waiter, 0)[1])
+    end_all_children()
+    if code not in (0, OVER):  # it has been killed
+        _write(answers, NOTHING | {"seconds": round(time.monotonic() - start, 2)})
+    return code != OVER
+
+
+def wait_for_one(settings: dict, answers: int) -> None:
+    """Read a notebook, run it, and write what came of it."""
+    confine.die_with_parent()
+    confine.prctl(confine.PR_SET_CHILD_SUBREAPER, 1)
+    line = _line()
+    if not line:
+        os._exit(OVER)
+    _write(answers, one_submission(json.loads(line)["notebook"], settings, answers))
 
 
 def _line() -> str:
     """One line of our input, "" at its end. Not by sys.stdin, whose buffer would be forked along."""
     parts = bytearray()
     while not parts.endswith(b"\n"):
-        chunk = os.read(0, 1 << 16)  # the grader sends a line only after our answer, so this ends with a line
+        chunk = os.read(0, 1 << 16)  # the grader sends a line only after an answer, so this ends with a line
         if not chunk:
             return ""
         parts += chunk
@@ -115,12 +143,13 @@ def one_submission(notebook: str, settings: dict, answers: int) -> dict:
             parts.append(chunk)
     os.close(ours)
     end_all_children()
-    if folder != SCRATCH:
-        shutil.rmtree(folder, ignore_errors=True)
+    if folder != SCRATCH:  # by programs that no name is too long for, and no folder too deep
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, str(folder)], capture_output=True)
     try:
         result = json.loads(b"".join(parts))
     except ValueError:
-        result = {"cells": [], "checks": [], "end": "ended the process that watches over it"}
+        result = NOTHING
     return result | {"seconds": round(time.monotonic() - start, 2)}
 
 
@@ -136,24 +165,31 @@ def _never_return(function, *arguments, close=()) -> None:
     os._exit(0)
 
 
-def end_all_children(seen: Iterable[psutil.Process] = ()) -> None:
-    """Kill every process below this one, also those that daemonised, until none is left.
-
-    seen: those that were below it once. Without a subreaper (macOS) they may have got away from there.
-    """
+def end_all_children() -> None:
+    """Kill every process below this one, also those that daemonised, until none is left."""
     me = psutil.Process()
     while True:
-        for process in {*me.children(recursive=True), *seen}:
-            try:
+        strays = [] if confine.LINUX else _strays(me)
+        for process in [*me.children(recursive=True), *strays]:
+            with contextlib.suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                continue
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            return
+            if not strays:
+                return
         time.sleep(0.005)
+
+
+def _strays(me: psutil.Process) -> list[psutil.Process]:
+    """Processes with the mark of our environment that are not our parents: where orphans go elsewhere (macOS)."""
+    known, found = {me.pid, *(parent.pid for parent in me.parents())}, []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid not in known and process.environ().get("T2I_WARM") == os.environ["T2I_WARM"]:
+                found.append(process)
+    return found
 
 
 # --- the keeper -------------------------------------------------------------------------------------------------------
@@ -173,6 +209,7 @@ def keep(notebook: str, settings: dict, folder: Path, report: int) -> None:
         confine.die_with_parent()  # a change of user takes it back
     if _in_namespaces(settings):
         confine.enter_namespaces()
+        confine.make_read_only()
         confine.conceal([*settings["hidden"], *settings["concealed"]], needed_paths())
         confine.mount_scratch(folder, limits["disk"])
     else:
@@ -187,9 +224,8 @@ def keep(notebook: str, settings: dict, folder: Path, report: int) -> None:
         _never_return(drive, settings, folder, cells_in, checks_in, close=(report, cells, checks))
     os.close(cells_in)
     os.close(checks_in)
-    seen: set[psutil.Process] = set()
-    received, end = collect({cells: MOST_RECORD, checks: MOST_VALUES}, driver, limits, seen)
-    end_all_children(seen)
+    received, end = collect(cells, checks, driver, folder, settings)
+    end_all_children()
     _write(report, {"cells": _lines(received[cells]), "checks": _lines(received[checks]), "end": end})
 
 
@@ -197,16 +233,12 @@ def _in_namespaces(settings: dict) -> bool:
     return settings["level"] in ("full", "namespaces")
 
 
-def collect(
-    most: dict[int, int], driver: int, limits: dict, seen: set[psutil.Process]
-) -> tuple[dict[int, bytearray], str]:
-    """Read both pipes until the driver ends or must be ended; and why it was ended, if it was.
-
-    seen: where what runs below the driver is put.
-    """
+def collect(cells: int, checks: int, driver: int, folder: Path, settings: dict) -> tuple[dict[int, bytearray], str]:
+    """Read both pipes until the driver ends or must be ended; and why it was ended, if it was."""
+    most, limits = {cells: MOST_RECORD, checks: MOST_VALUES}, settings["limits"]
     received = {descriptor: bytearray() for descriptor in most}
     deadline, open_pipes = time.monotonic() + limits["notebook_seconds"], set(most)
-    next_look = 0.0
+    next_look, cell, before, shared = 0.0, 0, 0.0, shared_memory()
     while True:
         ready, _, _ = select.select(list(open_pipes), [], [], 0.02 if not open_pipes else 0.2)
         for descriptor in ready:
@@ -230,16 +262,57 @@ def collect(
             return received, f"took more than {limits['notebook_seconds']:g} seconds"
         if now > next_look:
             next_look = now + 0.2
-            try:
-                tree = psutil.Process(driver).children(recursive=True)
-                seen.update(tree)
-                used = sum(process.memory_info().rss for process in tree)
-            except psutil.Error:
-                continue
-            if len(tree) > limits["processes"]:
+            processes, used, spent = look(driver)
+            used += max(0, shared_memory() - shared)
+            if received[cells].count(b"\n") > cell:  # a cell is over, and another one begins
+                cell, before = received[cells].count(b"\n"), spent
+            if processes > limits["processes"]:
                 return received, f"started more than {limits['processes']} processes"
             if used > 2 * limits["memory"]:
                 return received, f"used more than {2 * limits['memory'] >> 20} MiB of memory with all its processes"
+            for most_spent, since in ((limits["cell_cpu_seconds"], before), (limits["notebook_cpu_seconds"], 0.0)):
+                if spent - since > most_spent:
+                    return received, f"used more than {most_spent:g} seconds of the CPU with all its processes"
+            if not _in_namespaces(settings) and size_of(folder, limits["disk"]) > limits["disk"]:
+                return received, f"wrote more than {limits['disk'] >> 20} MiB of files"
+
+
+def look(driver: int) -> tuple[int, int, float]:
+    """How many processes there are below the driver, and the bytes of memory and seconds of the CPU that they use."""
+    processes = memory = 0
+    seconds = 0.0
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(driver).children(recursive=True):
+            processes += 1
+            with contextlib.suppress(psutil.Error):  # one that has just ended
+                memory += process.memory_info().rss
+                times = process.cpu_times()
+                seconds += times.user + times.system
+                seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return processes, memory, seconds
+
+
+def shared_memory() -> int:
+    """Bytes of memory that belong to files in memory, of which no process need have a part in its own (Linux)."""
+    with contextlib.suppress(OSError, ValueError):
+        found = re.search(r"^Shmem:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
+        return int(found[1]) << 10 if found else 0
+    return 0
+
+
+def size_of(folder: Path, enough: int) -> int:
+    """Bytes of the files below a folder; it is not counted further than `enough`, nor than 20,000 entries."""
+    size, waiting = 0, [os.fspath(folder)]
+    for _ in range(20_000):
+        if not waiting or size > enough:
+            break
+        place = waiting.pop()
+        with contextlib.suppress(OSError):
+            about = os.lstat(place)
+            if stat.S_ISDIR(about.st_mode):
+                waiting += [entry.path for entry in os.scandir(place)]
+            size += about.st_blocks * 512
+    return size
 
 
 def _lines(content: bytearray) -> list[dict]:
@@ -275,10 +348,12 @@ def drive(settings: dict, folder: Path, cells: int, checks: int) -> None:
     for descriptor in (0, 1):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
     move_into(folder)
-    readable = [path for root in needed_paths() for path in confine.all_but(root, [*map(Path, settings["hidden"])])]
+    kept = [*map(Path, settings["hidden"]), *map(Path, settings["concealed"])]
+    readable = [path for root in needed_paths() for path in confine.all_but(root, kept)]
+    # A namespace counts its own, since Linux 5.14.
+    room = 0 if _in_namespaces(settings) and confine.linux() >= (5, 14) else confine.processes_of_user()
     if _in_namespaces(settings) and confine.mount_proc():
         readable.append(Path("/proc"))
-    room = 0 if _in_namespaces(settings) else confine.processes_of_user()  # a namespace counts its own
     writable = [folder, "/dev/null"]
     if settings["level"] in ("full", "landlock"):
         confine.landlock(readable, writable)
@@ -313,17 +388,12 @@ class Forked:
     kernel_spec = None
 
     def __init__(self, pid: int):
-        self.pid, self.ended, self.status = pid, False, 0
+        self.pid, self.ended = pid, False
 
     def is_alive(self) -> bool:
         if not self.ended:
-            ended, self.status = os.waitpid(self.pid, os.WNOHANG)
-            self.ended = bool(ended)
+            self.ended = bool(os.waitpid(self.pid, os.WNOHANG)[0])
         return not self.ended
-
-    def used_up_cpu_time(self) -> bool:
-        """Whether it ended because of that."""
-        return self.ended and os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGXCPU
 
     def interrupt_kernel(self) -> None:
         if self.is_alive():
@@ -402,7 +472,7 @@ def be_kernel(settings: dict, readable: list, folder: Path, go: int, checks: int
         confine.landlock([*readable, folder], [home, "/dev/null"])
     confine.drop_capabilities()
     confine.limit(
-        cpu=limits["notebook_seconds"],
+        cpu=limits["notebook_cpu_seconds"],
         memory=limits["memory"],
         file_size=limits["disk"],
         processes=room + limits["processes"],
@@ -418,7 +488,6 @@ def be_kernel(settings: dict, readable: list, folder: Path, go: int, checks: int
     app = App.instance(connection_file=connection, outstream_class="t2i_course.grading.warm.BriefStream")
     app.initialize(["--HistoryManager.enabled=False", "--log-level=50"])
     app.shell.events.register("pre_run_cell", lambda info: BriefStream.written.clear())
-    app.shell.events.register("pre_run_cell", lambda info: confine.limit_cpu(limits["cell_seconds"]))
     app.start()
 
 

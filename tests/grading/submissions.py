@@ -100,6 +100,12 @@ FIRST = {
     "        except BaseException: pass",
     "ignores_interrupts": "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ndef pagerank(*a):\n"
     "    while True: time.sleep(1)",
+    "finds_values_in_memory": "import gc, json, os\ndef pagerank(graph, *a):\n    return np.zeros(len(graph))\n"
+    "for found in [o for o in gc.get_objects() if isinstance(o, dict)]:\n"
+    "    for r in [found, *(x for x in gc.get_referents(found) if isinstance(x, dict))]:\n"
+    "        if {'check', 'seed', 'values'} <= set(map(str, r)):\n"
+    "            r = {k: r[k] for k in ('check', 'seed', 'values')} | {'error': '', 'library': []}\n"
+    "            os.write(int(os.environ['T2I_VALUES']), (json.dumps(r) + chr(10)).encode())",
     "burns_all_cores": "import hashlib, threading\ndef burn():\n    while True: hashlib.sha256(bytes(1 << 22))\n"
     "def pagerank(*a):\n    for _ in range(4): threading.Thread(target=burn).start()\n    burn()",
     "exits_hard": "import os\nos._exit(0)",

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 
@@ -63,28 +64,114 @@ def test_weaker_isolation_still_ends_everything(level, tmp_path):
     assert place["mark"].read_text() == "untouched"
 
 
-def test_each_cell_has_its_own_cpu_time():
-    """Two cells may take 0.7 seconds each if one may take one; what takes more is ended as such."""
-    kernel = os.fork()
-    if not kernel:
+def graded(folder, chosen, **options):
+    """The rows of some of the submissions, by student."""
+    place = {name: folder / name for name in ("submissions", "out")} | {"assignments": masters.ASSIGNMENTS}
+    place["submissions"].mkdir()
+    place["mark"] = folder / "mark"
+    for name, _, write in ALL:
+        if name in chosen:
+            write(place["submissions"], place)
+    options = {"workers": 1, "limits": LIMITS, "progress": False} | options
+    result = grade.grade(without_payoffs(submissions.MASTER), place["submissions"], place["out"], **options)
+    return {row["student"]: row for row in result["rows"]}
 
-        def burn(seconds):
-            end = time.process_time() + seconds
-            while time.process_time() < end:
-                pass
 
-        confine.limit(cpu=60, memory=1 << 40, file_size=1 << 40, processes=10_000)
-        for seconds in (1.4, 1.4, 60):
-            confine.limit_cpu(1)
-            burn(seconds)
+def test_no_memory_holds_what_another_one_computed(tmp_path):
+    """The master's values were computed before, and a good student's; by the same warm process."""
+    rows = graded(tmp_path, {"good_1", "finds_values_in_memory"})
+    assert rows["good_1"]["total"] == 100
+    assert rows["finds_values_in_memory"]["total"] == 70
+
+
+def test_all_processes_of_a_cell_have_their_cpu_time_together(tmp_path):
+    rows = graded(tmp_path, {"burns_all_cores", "good_1"}, limits=LIMITS | {"cell_seconds": 60, "cell_cpu_seconds": 5})
+    assert rows["burns_all_cores"]["total"] == 70
+    assert "pagerank used more than 5 seconds of the CPU" in rows["burns_all_cores"]["reason"]
+    assert rows["good_1"]["total"] == 100
+
+
+def test_memory_without_a_process_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(warm, "shared_memory", iter(range(0, 1 << 40, 1 << 30)).__next__)
+    reader, writer = os.pipe()
+    driver = os.fork()
+    if not driver:
+        time.sleep(60)
         os._exit(0)
-    forked = warm.Forked(kernel)
-    start = time.monotonic()
-    while forked.is_alive() and time.monotonic() - start < 60:
-        time.sleep(0.05)
-    used = os.times().children_user + os.times().children_system
-    assert forked.used_up_cpu_time()
-    assert used > 2.8
+    settings = {"level": "limits", "limits": grade.LIMITS | {"memory": 1 << 30}}
+    assert "MiB of memory" in warm.collect(reader, reader, driver, tmp_path, settings)[1]
+    os.kill(driver, signal.SIGKILL)
+    os.waitpid(driver, 0)
+    os.close(writer)
+
+
+def test_files_are_counted_as_far_as_needed(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("x", "a/y", "a/b/z"):
+        (tmp_path / name).write_bytes(os.urandom(1 << 20))
+    assert 3 << 20 <= warm.size_of(tmp_path, 1 << 30) < 4 << 20
+    assert 1 << 20 <= warm.size_of(tmp_path, 1 << 20) < 3 << 20
+
+
+def test_a_grader_that_fails_gives_no_points_and_tries_again(tmp_path, monkeypatch):
+    def broken(self, notebook):
+        raise OSError("no memory left")
+
+    place = tmp_path / "first"
+    place.mkdir()
+    whole = grade.Warm.run
+    monkeypatch.setattr(
+        grade.Warm, "run", lambda self, notebook: (broken if "unlucky" in notebook else whole)(self, notebook)
+    )
+    master = without_payoffs(submissions.MASTER)
+    (tmp_path / "in").mkdir()
+    submissions.save(submissions.notebook(submissions.GOOD), tmp_path / "in", "ada.ipynb")
+    bad = submissions.GOOD | {"pagerank": "# unlucky\n" + submissions.ZEROS["pagerank"]}
+    submissions.save(submissions.notebook(bad), tmp_path / "in", "bo.ipynb")
+    options = {"workers": 1, "progress": False, "limits": LIMITS}
+    rows = grade.grade(master, tmp_path / "in", tmp_path / "out", **options)["rows"]
+    assert [(row["status"], row["total"]) for row in rows] == [("graded", 100), ("error", 0)]
+    assert "no memory left" in rows[1]["reason"]
+    monkeypatch.undo()
+    rows = grade.grade(master, tmp_path / "in", tmp_path / "out", **options)["rows"]
+    assert [(row["status"], row["total"]) for row in rows] == [("graded", 100), ("graded", 70)]
+
+
+def test_the_zip_of_a_class_may_hold_one_folder_and_broken_members(tmp_path):
+    good = json.dumps(submissions.notebook(submissions.GOOD))
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        for name in ("ada.ipynb", "bo.ipynb", "cy/hw01.ipynb", f"{'d' * 300}.ipynb", "eve.ipynb"):
+            archive.writestr(f"submissions/{name}", good)
+    content = bytearray((tmp_path / "class.zip").read_bytes())
+    at = content.rindex(good.encode()[-40:])
+    content[at : at + 10] = b"0123456789"  # eve's no longer fits its checksum
+    (tmp_path / "class.zip").write_bytes(content)
+    found = {s.student: bool(s.answers) for s in grade.submissions_in(tmp_path / "class.zip", submissions.MASTER)}
+    assert len(found) == 5
+    assert found["ada"]
+    assert found["bo"]
+    assert found["cy"]
+    assert not found["eve"]
+
+
+@pytest.mark.parametrize("homework", ["hw02", "hw03"])
+def test_the_other_homework_is_graded_as_the_first(homework, tmp_path):
+    """Under the whole limits and with pay-offs: solutions have all points and draw, one wrong answer costs its own."""
+    master = masters.find(homework)
+    notebook = json.loads(json.dumps(master.notebook))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ada.ipynb").write_text(json.dumps(notebook))
+    first = next(name for name, points in master.points.items() if points)
+    for cell in notebook["cells"]:
+        if masters.grade_id(cell) == first:
+            cell["source"] = f"def {master.functions[first]}(*a, **k):\n    return 0.0\n"
+    (tmp_path / "in" / "bo.ipynb").write_text(json.dumps(notebook))
+    result = grade.grade(master, tmp_path / "in", tmp_path / "out", workers=1, progress=False)
+    ada, bo = result["rows"]
+    assert (ada["total"], ada["status"], ada["reason"]) == (100, "graded", "")
+    assert bo["total"] == 100 - sum(master.points[first].values())
+    page = (tmp_path / "out" / ada["feedback"]).read_text()
+    assert page.count("data:image/png") >= len(master.cells("payoff"))
 
 
 def test_without_what_linux_offers_the_limits_remain(tmp_path):
@@ -96,7 +183,7 @@ def test_without_what_linux_offers_the_limits_remain(tmp_path):
     )
     place = {"submissions": tmp_path / "in", "out": tmp_path / "out", "mark": tmp_path / "m"}
     place["submissions"].mkdir()
-    chosen = {"endless_loop", "fifty_children", "exits_hard", "good_1"}
+    chosen = {"endless_loop", "fifty_children", "leaves_a_daemon", "exits_hard", "good_1"}
     for name, _, write in ALL:
         if name in chosen:
             write(place["submissions"], place)
