@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -40,7 +41,7 @@ from .masters import Master
 MOST_BYTES = 100 << 20  # of one submitted notebook
 MOST_UNPACKED, MOST_FILES = 400 << 20, 5_000  # of the zip of one submission
 MOST_UNPACKED_OF_ALL, MOST_FILES_OF_ALL = 8 << 30, 50_000  # of the zip of a class
-MOST_NAME = 100  # characters of a name in a zip that are kept
+MOST_NAME = 200  # bytes of a name in a zip that are kept
 IGNORED = {"__MACOSX", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini"}
 FORMATS = ("t2i", "canvas", "moodle")
 LIMITS = {
@@ -81,6 +82,8 @@ def submissions_in(path: Path, master: Master) -> Iterator[Submission]:
                 unpack(path, Path(folder), MOST_UNPACKED_OF_ALL, MOST_FILES_OF_ALL)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}. Give a folder of notebooks, or a zip of one.") from None
+            except OSError as error:
+                raise ValueError(f"{path} cannot be unpacked to {folder} ({error.strerror}).") from None
             entries = _entries(Path(folder))
             while len(entries) == 1 and entries[0].is_dir() and _is_class(_entries(entries[0])):
                 entries = _entries(entries[0])  # zips often hold one folder that holds all
@@ -110,6 +113,8 @@ def _of_entries(entries: list[Path], master: Master) -> Iterator[Submission]:
         try:
             _fill(submission, entry, master)
         except (ValueError, OSError, RecursionError, MemoryError, UnicodeError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ValueError(f"The disk of {tempfile.gettempdir()} is full. Make room (or set TMPDIR).") from None
             submission.reason = _one_line(str(error)) if isinstance(error, ValueError) else _why(error)
         submission.digest = submission.digest or hashlib.blake2b(submission.reason.encode(), digest_size=8).hexdigest()
         yield submission
@@ -184,31 +189,29 @@ def unpack(path: Path, folder: Path, room: int = MOST_UNPACKED, most_files: int 
     """Unpack the notebooks and zips in a zip: plain files only, below the folder, in no more than `room` bytes.
 
     What is wrong with one of them (encrypted, broken, too large) costs only that one: what came out of it stays, which
-    is no notebook. Raises ValueError for what is no zip, and if there is no more room.
+    is no notebook. Of other files only the names are kept, so that nobody who handed in something is forgotten.
+    Raises ValueError for what is no zip, and if there is no more room.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"it is not a zip that can be read ({_one_line(str(error))})") from None
-    count = 0
+    if len(members) > most_files:
+        raise ValueError(f"it holds more than {most_files:,} files")
     with zipfile.ZipFile(path) as archive:
         for member in members:
             parts = [_shortened(part) for part in member.filename.split("/") if part not in ("", ".")]
             is_link = stat.S_ISLNK(member.external_attr >> 16)
             if member.is_dir() or not parts or ".." in parts or is_link or member.filename.startswith("/"):
                 continue
-            if not parts[-1].lower().endswith((".ipynb", ".zip")):
-                continue
-            count += 1
-            if count > most_files:
-                raise ValueError(f"it holds more than {most_files:,} files")
-            target = folder.joinpath(*parts)
             size = 0
-            with contextlib.suppress(
-                zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, OSError
-            ):
+            with contextlib.suppress(*BROKEN):
+                target = folder.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
+                target.touch()
+                if not parts[-1].lower().endswith((".ipynb", ".zip")):
+                    continue
                 with open(target, "wb") as sink, archive.open(member) as source:
                     while size <= MOST_BYTES and (chunk := source.read(1 << 20)):
                         size += len(chunk)
@@ -225,9 +228,12 @@ BROKEN = (  # what is wrong with a part of a zip; not a full disk
 
 
 def _shortened(name: str) -> str:
-    """A name that every file system takes; its end is kept."""
+    """A name that every file system takes, and that no other name becomes; its end is kept."""
+    if len(name.encode("utf-8", "replace")) <= MOST_NAME:
+        return name
     stem, end = os.path.splitext(name)
-    return stem[: MOST_NAME - len(end[:10])] + end[:10]
+    mark = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{stem.encode('utf-8', 'replace')[: MOST_NAME - 40].decode('utf-8', 'ignore')}-{mark}{end[:8]}"
 
 
 # --- execution --------------------------------------------------------------------------------------------------------
@@ -262,11 +268,14 @@ class Warm:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         try:
-            return json.loads(line)
+            answer = json.loads(line)
         except ValueError:  # nothing, or not all of it
             self.close()
             told = _one_line(b"".join(self.said).decode(errors="replace")[-500:])
             raise OSError(f"the process that runs notebooks ended: {told}") from None
+        if answer.get("failed"):
+            raise OSError(answer["failed"])
+        return answer
 
     def run(self, notebook: str) -> dict:
         """Run a notebook; a warm process that is gone is started once more. Raises OSError if that does not help."""
@@ -276,7 +285,7 @@ class Warm:
                     self.start()
                 return self.ask({"notebook": notebook})
             except OSError:
-                self.process = None
+                self.close()
                 if attempt == 2:
                     raise
         raise AssertionError
@@ -373,6 +382,12 @@ def settings_for(master: Master, level: str, root: bool, concealed: list[Path], 
         **{"setup": master.setup, "holes": master.holes, "level": level, "root": root, "limits": limits},
         **{"hidden": sorted(set(hidden)), "concealed": [str(path.resolve()) for path in concealed if path.exists()]},
     }
+
+
+def private(master: Master) -> list[Path]:
+    """What students' code must not read on any machine: masters, their history, and the home of whoever grades."""
+    own = [master.file.resolve().parent] if master.file else []
+    return [masters.ASSIGNMENTS, masters.ASSIGNMENTS.parent / ".git", Path.home(), *own]
 
 
 def strongest(
@@ -538,8 +553,10 @@ def grade(
         rows = [json.loads(file.read_text(encoding="utf-8")) if file.exists() else None for file in files]
         waiting = [number for number, row in enumerate(rows) if row is None]
         if waiting:
-            concealed = [submissions, out, masters.ASSIGNMENTS, masters.ASSIGNMENTS.parent / ".git", Path.home()]
+            concealed = [submissions, out, *private(master)]
             warm, records = strongest(master, seeds, concealed, isolation, limits)
+            if warm.settings["level"] == "limits":
+                confine.prctl(confine.PR_SET_DUMPABLE, 0)  # programs of the same user cannot read our memory
             right = {(record["check"], record["seed"]): record["values"] for record in records}
 
             def finish(number: int, result: dict) -> None:
@@ -689,7 +706,7 @@ def _works_here(master: Master, seeds: list[int], level: str, limits: dict) -> W
     """A warm process with the best isolation, up to a level, under which the homework's imports run on this machine."""
     root = is_root() and readable_for_nobody()
     for weaker in confine.LEVELS[confine.LEVELS.index(level) :] if confine.LINUX else ["limits"]:
-        warm = Warm(settings_for(master, weaker, root, [Path.home()], limits))
+        warm = Warm(settings_for(master, weaker, root, private(master), limits))
         with contextlib.suppress(OSError):
             if all(cell["outcome"] == "ran" for cell in warm.run(masters.compose(master, {}, seeds))["cells"] or [{}]):
                 return warm

@@ -38,6 +38,7 @@ class Master:
     """A master notebook as JSON, and questions that it answers."""
 
     notebook: dict
+    file: Path | None = None  # where it was found
 
     @property
     def name(self) -> str:
@@ -107,7 +108,7 @@ def find(name: str | Path, folder: Path = ASSIGNMENTS) -> Master:
         raise ValueError(
             f"{path} is no master notebook ({type(error).__name__}). Make it: assignments/make.py."
         ) from None
-    return Master(notebook)
+    return Master(notebook, path)
 
 
 def names(folder: Path = ASSIGNMENTS) -> list[str]:

@@ -22,7 +22,6 @@ import contextlib
 import gc
 import json
 import os
-import re
 import resource
 import secrets
 import select
@@ -48,7 +47,7 @@ SCRATCH = Path("/dev/shm")  # is there on every Linux; a submission sees a fresh
 MOST_VALUES, MOST_RECORD = 4 << 20, 24 << 20  # bytes that a submission may report
 MOST_PRINTED = 100_000  # characters of what a cell prints that leave the kernel
 OVER = 77  # with which a waiter ends that found nothing to read
-NOTHING = {"cells": [], "checks": [], "end": "ended the process that watches over it"}
+FAILED = {"cells": [], "checks": [], "end": "", "failed": "the process that watches over a submission was ended"}
 
 
 # --- the warm process -------------------------------------------------------------------------------------------------
@@ -69,14 +68,13 @@ def main() -> None:
 def serve(settings: dict, answers: int) -> bool:
     """One submission, by a child; False at the end of our input."""
     select.select([0], [], [])  # there is a notebook, or the end
-    start = time.monotonic()
     waiter = os.fork()
     if not waiter:
         _never_return(wait_for_one, settings, answers)
     code = os.waitstatus_to_exitcode(os.waitpid(waiter, 0)[1])
     end_all_children()
-    if code not in (0, OVER):  # it has been killed
-        _write(answers, NOTHING | {"seconds": round(time.monotonic() - start, 2)})
+    if code not in (0, OVER):  # it has been killed, and nobody knows what it has written: begin anew
+        sys.exit("the process that waits for a submission was ended")
     return code != OVER
 
 
@@ -149,7 +147,7 @@ def one_submission(notebook: str, settings: dict, answers: int) -> dict:
     try:
         result = json.loads(b"".join(parts))
     except ValueError:
-        result = NOTHING
+        result = FAILED
     return result | {"seconds": round(time.monotonic() - start, 2)}
 
 
@@ -225,6 +223,8 @@ def keep(notebook: str, settings: dict, folder: Path, report: int) -> None:
     os.close(cells_in)
     os.close(checks_in)
     received, end = collect(cells, checks, driver, folder, settings)
+    if end:
+        os.kill(driver, signal.SIGKILL)  # in namespaces, that is the end of all
     end_all_children()
     _write(report, {"cells": _lines(received[cells]), "checks": _lines(received[checks]), "end": end})
 
@@ -238,7 +238,7 @@ def collect(cells: int, checks: int, driver: int, folder: Path, settings: dict) 
     most, limits = {cells: MOST_RECORD, checks: MOST_VALUES}, settings["limits"]
     received = {descriptor: bytearray() for descriptor in most}
     deadline, open_pipes = time.monotonic() + limits["notebook_seconds"], set(most)
-    next_look, cell, before, shared = 0.0, 0, 0.0, shared_memory()
+    next_look, cell, before = 0.0, 0, 0.0
     while True:
         ready, _, _ = select.select(list(open_pipes), [], [], 0.02 if not open_pipes else 0.2)
         for descriptor in ready:
@@ -262,8 +262,7 @@ def collect(cells: int, checks: int, driver: int, folder: Path, settings: dict) 
             return received, f"took more than {limits['notebook_seconds']:g} seconds"
         if now > next_look:
             next_look = now + 0.2
-            processes, used, spent = look(driver)
-            used += max(0, shared_memory() - shared)
+            processes, used, spent = look(driver, limits["processes"])
             if received[cells].count(b"\n") > cell:  # a cell is over, and another one begins
                 cell, before = received[cells].count(b"\n"), spent
             if processes > limits["processes"]:
@@ -277,42 +276,57 @@ def collect(cells: int, checks: int, driver: int, folder: Path, settings: dict) 
                 return received, f"wrote more than {limits['disk'] >> 20} MiB of files"
 
 
-def look(driver: int) -> tuple[int, int, float]:
-    """How many processes there are below the driver, and the bytes of memory and seconds of the CPU that they use."""
-    processes = memory = 0
-    seconds = 0.0
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process(driver).children(recursive=True):
-            processes += 1
-            with contextlib.suppress(psutil.Error):  # one that has just ended
-                memory += process.memory_info().rss
-                times = process.cpu_times()
-                seconds += times.user + times.system
-                seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-    return processes, memory, seconds
+def look(driver: int, most: int) -> tuple[int, int, float]:
+    """How many processes there are below us besides the driver, and their bytes of memory and seconds of the CPU.
+
+    Orphans are among them: they are brought to us, or to the driver. More than `most` processes are not looked at:
+    where only this look limits them, there are ever more of them.
+    """
+    found = [process for process in psutil.Process().children(recursive=True) if process.pid != driver]
+    memory, seconds, files = 0, 0.0, {}
+    for process in found if len(found) <= most else ():
+        with contextlib.suppress(psutil.Error):  # one that has just ended
+            times = process.cpu_times()
+            seconds += times.user + times.system
+            seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            memory += process.memory_info().rss
+            files |= nameless_files(process.pid)
+    return len(found), memory + sum(files.values()), seconds
 
 
-def shared_memory() -> int:
-    """Bytes of memory that belong to files in memory, of which no process need have a part in its own (Linux)."""
-    with contextlib.suppress(OSError, ValueError):
-        found = re.search(r"^Shmem:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
-        return int(found[1]) << 10 if found else 0
-    return 0
+def nameless_files(pid: int) -> dict[tuple[int, int], int]:
+    """Device and number of each file that a process has open and that has no name (any more) -> its bytes. Linux.
+
+    They may lie in memory, without being part of any process's own.
+    """
+    found = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry.path).endswith(" (deleted)"):
+                    about = os.stat(entry.path)
+                    if stat.S_ISREG(about.st_mode):
+                        found[about.st_dev, about.st_ino] = about.st_blocks * 512
+    return found
 
 
 def size_of(folder: Path, enough: int) -> int:
-    """Bytes of the files below a folder; it is not counted further than `enough`, nor than 20,000 entries."""
+    """Bytes of the files below a folder, or more than `enough` if they are too many to count or hidden."""
     size, waiting = 0, [os.fspath(folder)]
     for _ in range(20_000):
         if not waiting or size > enough:
-            break
+            return size
         place = waiting.pop()
-        with contextlib.suppress(OSError):
+        try:
             about = os.lstat(place)
+            size += about.st_blocks * 512
             if stat.S_ISDIR(about.st_mode):
                 waiting += [entry.path for entry in os.scandir(place)]
-            size += about.st_blocks * 512
-    return size
+        except FileNotFoundError:  # just removed
+            continue
+        except OSError:
+            return enough + 1
+    return enough + 1
 
 
 def _lines(content: bytearray) -> list[dict]:
@@ -462,6 +476,7 @@ class ForkedKernel(RunningKernel):
 def be_kernel(settings: dict, readable: list, folder: Path, go: int, checks: int, room: int) -> None:
     """Take away all that the student's code must not have, then be a Jupyter kernel."""
     confine.die_with_parent()
+    os.setsid()  # so that Linux shares the CPU out between what runs here and what watches it, however many run here
     home, limits = folder / "home", settings["limits"]
     os.dup2(0, 2)
     connection = os.read(go, 4096).decode()
