@@ -222,7 +222,7 @@ HISTORY: tuple[System, ...] = (
         Anatomy("diffusion in latents", "CLIP, frozen", "autoencoder and U-Net", "cross-attention", "LAION-5B"),
         module="t2i_course.diffusion.latent_diffusion:StableDiffusion",
         variants={
-            "small": 5_287_024,
+            "small": 6_403_024,
             "sd_1": 859_520_964,
             "sd_1_inpainting": 859_535_364,
             "sd_2_base": 865_910_724,

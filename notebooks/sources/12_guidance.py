@@ -149,51 +149,55 @@ show.pictures(
 show.table(rows)
 
 # %% [markdown]
-# **Notice** that the gradient drags along whatever goes with the answer: nobody asked for a night, nor for a flower, but birds
-# become flowers, and most skies dark. And notice what it costs: a second network, its gradient at every step, and one classifier
+# **Notice** that the gradient drags along whatever goes with the answer: nobody asked for a night, but most skies become dark.
+# (Birds become flowers because the class *is* a red flower.) And notice what it costs: a second network, its gradient at every step, and one classifier
 # for every question that one might ask. Nobody has a classifier for captions.
 #
 # ## CLIP pulls
 #
 # But there is a network that says how well *any* caption fits: CLIP (chapter 10). GLIDE trains one on noisy pictures,
-# and takes the cosine of picture and caption in the place of $\log p(y \mid x_t)$. Ours comes from chapter 10.
+# and takes the scaled cosine of picture and caption in the place of $\log p(y \mid x_t)$. Ours comes from chapter 10. The last
+# row asks the clean CLIP that it was made from.
 
 # %%
 from t2i_course.text.clip import CLIP, prepared
 
-clip = CLIP.load("noisy")
+clips = {"noisy": CLIP.load("noisy"), "clean": CLIP.load("small")}  # the second has never seen noise
 
 
-def fits(caption: str):
-    """How well noisy pictures fit a caption, by CLIP: for by_gradient."""
+def fits(caption: str, name: str):
+    """How well noisy pictures fit a caption, by one of the two CLIPs: for by_gradient."""
+    clip = clips[name]
     tokens = clip.tokens([caption])
 
     def log_likelihood(x: torch.Tensor, t: int) -> torch.Tensor:
         pictures = prepared(system.autoencoder.decode(x), 64)
-        return clip.similarity(pictures, tokens, torch.full((len(x),), t))[0]
+        return clip.similarity(pictures, tokens, torch.full((len(x),), t) if name == "noisy" else None)[0]
 
     return log_likelihood
 
 
 rows, pictures = [], []
 text = "a blue flower on a meadow"
-for s in (0, 2, 8):
-    drawn = drawn_by(guidance.by_gradient(without_caption, system.process, fits(text), s), n, seed=0)
+for name, s in (("noisy", 0), ("noisy", 2), ("noisy", 8), ("clean", 8)):
+    drawn = drawn_by(guidance.by_gradient(without_caption, system.process, fits(text, name), s), n, seed=0)
     pictures.append(drawn)
     read = recogniser.read(drawn)
-    rows.append({"s": s, "read as blue, of 8": sum(facts["color"] == "blue" for facts in read)})
+    rows.append({"CLIP": name, "s": s, "read as blue, of 8": sum(facts["color"] == "blue" for facts in read)})
     rows[-1]["on a meadow"] = sum(facts["background"] == "meadow" for facts in read)
 show.pictures(
     torch.cat(pictures),
-    [f"s = {s}" if i == 0 else "" for s in (0, 2, 8) for i in range(n)],
+    [f"{row['CLIP']}, s = {row['s']}" if i == 0 else "" for row in rows for i in range(n)],
     columns=8,
     inches=1.1,
-    alt=f"Eight seeds in columns, three guidance scales in rows: CLIP pulls pictures towards '{text}'.",
+    alt=f"Eight seeds in columns: a noisy CLIP at three scales, and a clean one, pull pictures towards '{text}'.",
 )
 show.table(rows)
 
 # %% [markdown]
-# A gradient can please CLIP without showing what was asked for (remember DAMSM, chapter 06).
+# **Notice** the last row: the clean CLIP pulls with the same $s$, and to no avail. In the noise it does not see what is there, so what
+# it asks for is not what would show. And even a noisy one can be pleased without being shown what was asked for (remember
+# DAMSM, chapter 06).
 #
 # ## Nobody pulls: ask twice
 #
@@ -328,8 +332,8 @@ axis.spines[["top", "right", "left"]].set_visible(False)
 show.figure(fig, "Densities for growing guidance scales: they move away from the other class, beyond where data are.")
 
 # %% [markdown]
-# With growing $s$ the density moves *away from the other class*, to where hardly any data are. In pictures that
-# is a red that is redder than any true red, a contrast that no true picture has. Here is how much of the pictures lies at
+# With growing $s$ the density moves *away from the other class*, to where fewer data are. In pictures that is a red that
+# is redder than most true reds, and more contrast. Here is how much of the pictures lies at
 # the end of the scale, black or white or pure in a channel, and how unlike each other pictures of the same caption are:
 
 # %%
@@ -420,6 +424,6 @@ print(check(two_captions_solution))
 # %% [markdown]
 # ## What came next
 #
-# With guidance a diffusion model does what it is told. What it could not do yet is draw *large*: at 256 x 256 pixels a
+# With guidance a diffusion model does more of what it is told. What it could not do yet is draw *large*: at 256 x 256 pixels a
 # U-Net in pixels is slow, at 1024 x 1024 hopeless. One way out is a cascade of models, each enlarging what the one before
 # has drawn (chapter 13); the other is to leave pixels altogether (chapter 14).

@@ -67,9 +67,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# After little more than an hour of one core kind, light, place and the larger colors are mostly those asked for; small things, and
-# most of what happens in a scene, are not yet. All that this chapter does with the model works with any that is trained longer, and at the
-# end with the real one.
+# After an hour and a half of one core kind, light, place and the larger colors are mostly those asked for; small things, and most of
+# what happens in a scene, are not yet. All that this chapter does with the model works with any that is trained longer,
+# and at the end with the real one.
 #
 # ## The story
 #
@@ -214,10 +214,12 @@ show.source(LatentDiffusion.latents, LatentDiffusion.decode)
 # %% [markdown]
 # ## Fix the reader
 #
-# Chapter 14 trained its reader along; this one has CLIP's, frozen. U-Net, autoencoder, recipe and minutes are the same. But
-# CLIP comes with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it had been paid
-# for. Which one keeps more of the captions? Facts kept against the guidance scale (chapter 12), with 200 captions for
-# each point, measured once by the command in the title:
+# Chapter 14 trained its reader along; this one has CLIP's, frozen. Autoencoder and loss are the same. But CLIP comes with what
+# it has learned from pairs of the same worlds (chapter 10), and that is the point: it had been paid for. (Two more things
+# differ, so what follows is no experiment on the reader alone: the U-Net of this chapter asks the words on both of its
+# levels, and it was shown up to four captions of a picture at once, which needs a reader that can already read. Its
+# steps are slower for it, and fewer.) Which one keeps more of the captions? Facts kept against the guidance scale
+# (chapter 12), with 200 captions for each point, measured once by the command in the title:
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "guidance.json").read_text())

@@ -12,9 +12,9 @@ latent, are one for the network, which predicts the picture itself, as it is sim
 by (Karras et al. 2022). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise (after Hoogeboom et
 al. 2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block hears what the
 caption says as a whole, as in GLIDE (Nichol et al. 2021). A network that has learned to see helps (alignment.py; Yu et
-al. 2024), and Muon (nn/muon.py) learns. The ddpm reads up to four captions of a picture at once, which together tell
-more of it, as GAN-INT-CLS and StackGAN do; drawing reads one. The captions of one picture in ten are left out, so that
-guidance knows what a picture without a caption is (Ho and Salimans 2022).
+al. 2024), and Muon (nn/muon.py) learns. Where the reader is frozen, up to four captions of a picture are read at once,
+which together tell more of it, as GAN-INT-CLS and StackGAN do; drawing reads one. The captions of one picture in ten
+are left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ class Config:
         return Process(cosine(shift=self.shift), self.predicts, detail=self.detail)
 
 
-def unet(channels: int, context_dim: int = DIM) -> UNetConfig:
-    """A U-Net of two levels: as many places as the folded picture has, and a quarter of them, which ask the words."""
+def unet(channels: int, ask: tuple[int, ...], context_dim: int = DIM) -> UNetConfig:
+    """A U-Net of two levels: the places of the folded picture, and a quarter of them. Levels in `ask` ask the words."""
     options = {"heads": 4, "context_dim": context_dim, "pooled": True, "resample": "conv", "groups": 8}
-    return UNetConfig(96, (1, 1), 2, (1,), channels, channels, **options)
+    return UNetConfig(96, (1, 1), 2, ask, channels, channels, **options)
 
 
 # Chosen by the facts that were kept after a few minutes of training, and by eye.
@@ -103,9 +103,9 @@ PIXELS = {"fold": 8, "detail": 0.13, "captions": 4, "perceived": 0.5, "worlds": 
 LATENT = {"codec": "small_kl_f8", "fold": 2, "detail": 0.3}
 ALL = {"shift": 2.0, "until": 130, "aligned": 1.5}
 SMALL = {
-    "ddpm": Config(unet(192, 128), 64, **PIXELS, **ALL, reader="damsm"),
-    "ldm": Config(unet(16), 128, **LATENT, **ALL),
-    "ldm_clip": Config(unet(16), 128, **LATENT, **ALL, reader="clip", skip_last=1),
+    "ddpm": Config(unet(192, (1,), 128), 64, **PIXELS, **ALL, reader="damsm"),
+    "ldm": Config(unet(16, (1,)), 128, **LATENT, **ALL),
+    "ldm_clip": Config(unet(16, (0, 1)), 128, **LATENT, **ALL, reader="clip", skip_last=1, captions=4),
 }
 
 

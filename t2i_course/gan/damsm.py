@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from t2i_course import worlds
 from t2i_course.nn.losses import matching_loss
-from t2i_course.nn.world_cnn import WIDTHS, Trunk, load_trunk
+from t2i_course.nn.world_cnn import REGION, WIDTHS, Trunk, load_trunk, regions
 from t2i_course.paths import DATA
 from t2i_course.text import word_rnn
 from t2i_course.text.word_rnn import WordRNN
@@ -95,7 +95,7 @@ class InceptionEyes(nn.Module):
 class WorldEyes(nn.Module):
     """Pictures (B, 3, H, W) in [-1, 1] -> regions (B, 256, 8, 8) and the whole (B, 384), by the world's CNN."""
 
-    region_dim, whole_dim = WIDTHS[1] + WIDTHS[2], 2 * WIDTHS[2]
+    region_dim, whole_dim = REGION, 2 * WIDTHS[2]
 
     def __init__(self):
         super().__init__()
@@ -105,8 +105,7 @@ class WorldEyes(nn.Module):
         if pictures.shape[-1] != 64:
             pictures = F.interpolate(pictures.float(), (64, 64), mode="bilinear", antialias=True)
         fine, coarse = self.trunk(pictures)
-        regions = torch.cat([F.avg_pool2d(fine, 2), coarse], 1)  # (B, 256, 8, 8)
-        return regions, torch.cat([coarse.mean((2, 3)), coarse.amax((2, 3))], 1)  # (B, 384)
+        return regions(fine, coarse), torch.cat([coarse.mean((2, 3)), coarse.amax((2, 3))], 1)  # (B, 384)
 
 
 EYES = {"inception": InceptionEyes, "world_cnn": WorldEyes}

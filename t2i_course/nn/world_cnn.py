@@ -6,6 +6,7 @@ the features of another one, trained apart (`load_trunk`): a generator must neve
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from t2i_course.paths import DATA
 from t2i_course.weights import load_weights
 
 WIDTHS = (32, 64, 192)  # channels at 32x32, 16x16, 8x8
+REGION = WIDTHS[1] + WIDTHS[2]  # numbers of a region, see `regions`
 
 
 class ResBlock(nn.Module):
@@ -46,6 +48,11 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.fine(self.stem(x))  # (B, 64, 16, 16)
         return fine, self.coarse(fine)  # (B, 192, 8, 8)
+
+
+def regions(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Both maps of a trunk -> one that shows colours and shapes: (B, 256, 8, 8)."""
+    return torch.cat([F.avg_pool2d(fine, 2), coarse], 1)
 
 
 def load_trunk() -> Trunk:

@@ -18,7 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ from torch import Tensor, nn
 from t2i_course import worlds
 from t2i_course.nn.attention import Transformer, causal, quick_gelu
 from t2i_course.nn.losses import matching_loss
+from t2i_course.nn.muon import Muon
+from t2i_course.nn.world_cnn import REGION, Trunk, load_trunk, regions
 from t2i_course.paths import DATA
 from t2i_course.weights import load_weights
 
@@ -62,7 +64,7 @@ class Config:
     words: int = 49408
     quick: bool = True  # GELU as OpenAI approximates it; LAION's models have the exact one
     by_words: bool = False  # a token is a word of the worlds, not a piece of any word
-    early: tuple[int, ...] = ()  # channels of convolutions before the patches; each halves the picture
+    eyes: bool = False  # its patches are what the world's CNN sees in them, not their pixels
     timesteps: int = 0  # of the noise that a noisy CLIP knows
 
 
@@ -80,12 +82,13 @@ SMALL_LENGTH = 48  # start, end, and five words more than the longest caption of
 def small_config(timesteps: int = 0) -> Config:
     """The small one of this course, for 64x64 pictures of all its worlds.
 
-    A transformer alone learns slowly from few pictures; convolutions first help it ("Early Convolutions Help
-    Transformers See Better", Xiao et al. 2021).
+    From so few pictures a transformer would learn to tell colours and little else. So its picture tower looks at what a
+    network sees that has learned to see already (a "hybrid" ViT, Dosovitskiy et al. 2020), and the text tower learns to
+    say it ("LiT: Zero-Shot Transfer with Locked-image text Tuning", Zhai et al. 2021).
     """
     sizes = {"patch": 8, "size": 64, "length": SMALL_LENGTH, "words": len(_words()) + 3, "quick": False}
-    towers = Tower(128, 4, 4), Tower(192, 3, 3)
-    return Config(128, *towers, **sizes, by_words=True, early=(32, 64, 128), timesteps=timesteps)
+    towers = Tower(192, 1, 6), Tower(192, 3, 3)
+    return Config(128, *towers, **sizes, by_words=True, eyes=True, timesteps=timesteps)
 
 
 def transformer(tower: Tower, config: Config) -> Transformer:
@@ -93,15 +96,24 @@ def transformer(tower: Tower, config: Config) -> Transformer:
     return Transformer(tower.dim, tower.depth, tower.heads, quick_gelu if config.quick else F.gelu)
 
 
-def patches(config: Config) -> nn.Module:
-    """Pictures (B, 3, size, size) -> one vector for each patch, (B, D, size / patch, size / patch)."""
-    side, widths = config.patch // 2 ** len(config.early), (3, *config.early)
-    early = []
-    for a, b in pairwise(widths):
-        early += [nn.Conv2d(a, b, 3, 2, 1), nn.GELU()]
-        nn.init.kaiming_normal_(early[-2].weight, nonlinearity="relu")  # torch's own would let the picture fade
-    last = nn.Conv2d(widths[-1], config.picture.dim, side, side, bias=False)
-    return nn.Sequential(*early, last) if early else last
+class Seen(nn.Module):
+    """Pictures (B, 3, 64, 64), normalised with MEAN and STD -> what the world's CNN sees in them, (B, D, 8, 8)."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.eyes = Trunk().eval()
+        self.project = nn.Conv2d(REGION, dim, 1, bias=False)
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.project(regions(*self.eyes(2 * (pictures * self.std + self.mean) - 1)))
+
+    def train(self, mode: bool = True) -> Seen:
+        """As ever, but the eyes' batch norm never sees a batch's own statistics."""
+        super().train(mode)
+        self.eyes.eval()
+        return self
 
 
 class PictureTower(nn.Module):
@@ -113,7 +125,7 @@ class PictureTower(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         dim, places = config.picture.dim, (config.size // config.patch) ** 2
-        self.patches = patches(config)
+        self.patches = Seen(dim) if config.eyes else nn.Conv2d(3, dim, config.patch, config.patch, bias=False)
         # One token more, which becomes the whole picture's. A noisy CLIP has one for each timestep.
         self.whole = nn.Parameter(torch.randn((config.timesteps, dim) if config.timesteps else dim) / dim**0.5)
         self.positions = nn.Parameter(torch.randn(places + 1, dim) / dim**0.5)
@@ -288,6 +300,7 @@ def recall_at_1(scores: Tensor, fits: Tensor, candidates: int = 100) -> tuple[fl
 
 # --- the recipes of the small ones ------------------------------------------------------------------------------------
 
+NOT_HIDDEN = "tokens", "positions", "whole", "project", "log_scale"  # weights for AdamW, not Muon
 SHIPPED = {"small": ("clip", 0), "noisy": ("noisy_clip", 1000)}  # files, and timesteps of the noise
 
 
@@ -296,10 +309,10 @@ def recipe(name: str = "clip") -> Recipe:
 
     A caption promises few of a picture's attributes, so it often fits others of the batch; these are neither right nor
     wrong, and are left out. Three batches of four hold one world, so that a caption's rivals are near. The fourth is
-    mixed, so that worlds know of each other.
+    mixed, so that worlds know of each other. What sees stays as it is; Muon (nn/muon.py) trains the blocks.
 
-    "noisy_clip" starts from "clip", keeps its text tower, and sees its pictures on their way into noise, as the small
-    DDPM does that it is to guide.
+    "noisy_clip" starts from "clip", keeps its text tower, and learns to see pictures on their way into noise, as the
+    small DDPM does that it is to guide.
     """
     from t2i_course.training import Recipe
 
@@ -308,6 +321,8 @@ def recipe(name: str = "clip") -> Recipe:
 
     def build():
         model = CLIP(small_config(timesteps))
+        model.picture.patches.eyes.load_state_dict(load_trunk().state_dict())
+        model.picture.patches.eyes.requires_grad_(noisy)  # which must learn to see through noise
         # So small as OpenAI starts them, all words would move together in the first steps, and both towers would
         # collapse: every caption and every picture the same vector. Large ones keep their differences.
         nn.init.normal_(model.text.tokens.weight)
@@ -328,8 +343,10 @@ def recipe(name: str = "clip") -> Recipe:
         yield "model", {"loss": model.loss(prepared(pictures, 64), model.tokens(batch.captions), also_fits, t)}
 
     def optimisers(model):
-        trained = [p for p in model.parameters() if p.requires_grad]
-        return {"model": torch.optim.AdamW(trained, 5e-4 if noisy else 1e-3, (0.9, 0.98), weight_decay=0.05)}
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        if noisy:
+            return {"model": torch.optim.AdamW([p for _, p in trained], 5e-4, (0.9, 0.98), weight_decay=0.05)}
+        return {"model": Muon(trained, 0.02, 1e-3, others=NOT_HIDDEN)}
 
     return Recipe(
         name=name,

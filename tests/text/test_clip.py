@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from t2i_course import worlds
 from t2i_course.diffusion.process import cosine
+from t2i_course.nn.world_cnn import load_trunk, regions
 from t2i_course.published.clip import load_clip, load_text_tower
 from t2i_course.text import clip as clip_module
 from t2i_course.text.clip import (
@@ -167,7 +168,7 @@ def test_every_caption_has_room(name):
 
 def small_tiny(timesteps=0):
     torch.manual_seed(0)
-    towers = {"picture": Tower(32, 2, 2), "text": Tower(32, 2, 2), "early": (8, 16)}
+    towers = {"picture": Tower(32, 2, 2), "text": Tower(32, 2, 2), "eyes": False}
     return CLIP(replace(small_config(timesteps), **towers))
 
 
@@ -220,6 +221,21 @@ def test_noisy_clip_begins_as_the_clean_one():
     )
     trained = {name.split(".")[0] for name, p in noisy.named_parameters() if p.requires_grad}
     assert trained == {"picture", "log_scale"}
+
+
+def test_the_small_clip_looks_with_the_worlds_cnn_which_stays_as_it_is():
+    model, trunk = clip_module.recipe().build(), load_trunk()
+    optimiser = clip_module.recipe().optimisers(model)["model"]
+    (batch,) = worlds.load("flowers").batches("val", 64, 4, n=4, shuffle=False)
+    seen = model.picture.patches.project(regions(*trunk(batch.pictures)))
+    torch.testing.assert_close(model.picture.patches(prepared(batch.pictures, 64)), seen)
+
+    model.train()
+    before = {name: value.clone() for name, value in model.picture.patches.state_dict().items()}
+    model.loss(prepared(batch.pictures, 64), model.tokens(batch.captions)).backward()
+    optimiser.step()
+    changed = {name for name, value in model.picture.patches.state_dict().items() if not value.equal(before[name])}
+    assert changed == {"project.weight"}
 
 
 def test_batches_take_turns_and_go_on_where_a_run_stopped():
