@@ -390,8 +390,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how little it changes here. Ours hears the caption also as a whole, as the mean of all its words, in which two words
-# are a small part. In Stable Diffusion every place asks the words alone.
+# **Notice** that the petals redden by degrees, and that some red is there from the start. Ours hears the caption also as a whole,
+# as the mean of all its words, in which two words are a small part. In Stable Diffusion every place asks the words alone.
 #
 # ## From one caption to another
 #
@@ -500,7 +500,7 @@ def mixed_solution(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
 print(check(mixed_solution))
 
 # %% [markdown]
-# And this is why: noise that is too weak, drawn to its end, gives a picture with less in it.
+# And this is why: noise that is too weak, drawn to its end, gives a slightly flatter picture.
 
 # %%
 a, b = noise(5, 1, system.autoencoder.z, 8, 8), noise(6, 1, system.autoencoder.z, 8, 8)
