@@ -245,6 +245,7 @@ class Warm:
     def __init__(self, settings: dict):
         self.settings = settings
         self.process: subprocess.Popen | None = None
+        self.closed, self.lock = False, threading.Lock()
 
     def start(self) -> None:
         keep = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "HOME", "SYSTEMROOT")
@@ -259,18 +260,24 @@ class Warm:
             env=environment,
         )
         self.said: list[bytes] = []
-        threading.Thread(target=lambda: self.said.extend(self.process.stderr), daemon=True).start()
+        threading.Thread(target=self.said.extend, args=[self.process.stderr], daemon=True).start()
         self.ask(self.settings)
 
     def ask(self, question: dict) -> dict:
         """Raises OSError if the process is gone."""
-        self.process.stdin.write(json.dumps(question).encode() + b"\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        process = self.process
+        if process is None:
+            raise OSError("the process that runs notebooks has been ended")
+        try:
+            process.stdin.write(json.dumps(question).encode() + b"\n")
+            process.stdin.flush()
+        except ValueError:  # closed meanwhile
+            raise OSError("the process that runs notebooks has been ended") from None
+        line = process.stdout.readline()
         try:
             answer = json.loads(line)
         except ValueError:  # nothing, or not all of it
-            self.close()
+            self._end()
             told = _one_line(b"".join(self.said).decode(errors="replace")[-500:])
             raise OSError(f"the process that runs notebooks ended: {told}") from None
         if answer.get("failed"):
@@ -281,22 +288,31 @@ class Warm:
         """Run a notebook; a warm process that is gone is started once more. Raises OSError if that does not help."""
         for attempt in (1, 2):
             try:
-                if self.process is None:
-                    self.start()
+                with self.lock:
+                    if self.closed:
+                        raise OSError("the grading has been stopped")
+                    if self.process is None:
+                        self.start()
                 return self.ask({"notebook": notebook})
             except OSError:
-                self.close()
-                if attempt == 2:
+                self._end()
+                if attempt == 2 or self.closed:
                     raise
         raise AssertionError
 
     def close(self) -> None:
+        """It ends for good, even if another thread is waiting for it."""
+        self.closed = True
+        with self.lock:
+            self._end()
+
+    def _end(self) -> None:
         """Its input ends, so it ends, and all below it."""
-        if self.process is not None:
+        process, self.process = self.process, None
+        if process is not None:
             with contextlib.suppress(OSError):
-                self.process.stdin.close()
-            self.process.wait()
-            self.process = None
+                process.stdin.close()
+            process.wait()
 
 
 def execute(

@@ -67,7 +67,7 @@ def main() -> None:
 
 def serve(settings: dict, answers: int) -> bool:
     """One submission, by a child; False at the end of our input."""
-    select.select([0], [], [])  # there is a notebook, or the end
+    select.select([0], [], [])  # until there is a notebook, or the end
     waiter = os.fork()
     if not waiter:
         _never_return(wait_for_one, settings, answers)
