@@ -159,8 +159,6 @@ def test_a_grader_that_fails_gives_no_points_and_tries_again(tmp_path, monkeypat
     def broken(self, notebook):
         raise OSError("no memory left")
 
-    place = tmp_path / "first"
-    place.mkdir()
     whole = grade.Warm.run
     monkeypatch.setattr(
         grade.Warm, "run", lambda self, notebook: (broken if "unlucky" in notebook else whole)(self, notebook)
