@@ -132,10 +132,10 @@ def reader_of(net: nn.ModuleDict, config: Config) -> Reader:
     if "text" in net:
         return Reader(net["text"], lambda captions: word_numbers(captions, config.worlds))
     if config.reader == "damsm":
-        from t2i_course.gan.damsm import DAMSM
+        from t2i_course.gan.damsm import DAMSM, WORLDS
 
-        words = DAMSM.load().text.to(net.scale.device)
-        return Reader(partial(words_and_sentence, words), lambda captions: word_numbers(captions, config.worlds), words)
+        words = DAMSM.load().text.to(net.scale.device)  # has numbers for the words of its own worlds
+        return Reader(partial(words_and_sentence, words), lambda captions: word_numbers(captions, WORLDS), words)
     from t2i_course.text.clip import CLIP
 
     clip = CLIP.load("small")
