@@ -44,7 +44,9 @@ from .parts import (
     discriminator_loss,
     initialise,
     judged_together,
+    more_captions,
     should_be,
+    told_apart,
     with_matching,
 )
 
@@ -218,14 +220,15 @@ def losses(
     """One step of all discriminators, then one of the generator.
 
     reals: true pictures at the size of each stage; if there are fewer, only the first stages draw and learn. text:
-    words, sentence and mask as `damsm.read` gives them. same (B, B): the captions that also fit other pictures.
-    before_damsm: what happens to pictures before the DAMSM, which is frozen, looks at them. If the discriminators can
-    match, all also learn by `matching`.
+    words, sentence and mask as `damsm.read` gives them, of the pictures' captions and perhaps of K others, which are
+    only compared with. same (B + K, B): the captions that also fit other pictures. before_damsm: what happens to
+    pictures before the DAMSM, which is frozen, looks at them. If the discriminators can match, all also learn by
+    `matching`.
     """
-    words, sentence, mask = text
-    generator, discriminators = net["generator"], net["discriminators"]
-    z = torch.randn(len(words), config.z_dim, device=words.device)
-    eps = torch.randn(len(words), config.condition_dim, device=words.device)
+    generator, discriminators, candidates = net["generator"], net["discriminators"], text[1]
+    words, sentence, mask = (part[: len(reals[0])] for part in text)
+    z = torch.randn(len(sentence), config.z_dim, device=sentence.device)
+    eps = torch.randn(len(sentence), config.condition_dim, device=sentence.device)
     out = generator(z, eps, words, sentence, mask, stages=len(reals))
     stages = list(zip(config.sizes, discriminators, reals, out["pictures"], strict=False))
 
@@ -233,7 +236,7 @@ def losses(
     for size, d, real, drawn in stages:  # true and drawn pictures in one batch: see `judged_together`
         seen, seen_drawn = d.look(torch.cat([real, drawn.detach()])).chunk(2)
         loss = discriminator_loss(d, seen, seen_drawn, sentence, wrongs)
-        terms[f"at {size}"] = with_matching(d, loss, seen, sentence)["loss"]
+        terms[f"at {size}"] = with_matching(d, loss, seen, candidates, same=same)["loss"]
     yield "discriminators", {"loss": sum(terms.values()), **terms}
 
     discriminators.requires_grad_(False)  # they are asked, not taught: a third less work
@@ -242,8 +245,8 @@ def losses(
         seen, seen_drawn = d.look(torch.cat([real, drawn])).chunk(2)
         logits = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)[-1]
         loss = should_be(1.0, logits) + should_be(1.0, d.judge_alone(seen_drawn))
-        terms[f"at {size}"] = with_matching(d, loss, seen_drawn, sentence, MATCHING_WEIGHT)["loss"]
-    found = damsm.losses(before_damsm(out["pictures"][-1]), words, sentence, mask, same)
+        terms[f"at {size}"] = with_matching(d, loss, seen_drawn, candidates, MATCHING_WEIGHT, same)["loss"]
+    found = damsm.losses(before_damsm(out["pictures"][-1]), *text, same)
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + config.damsm_weight * sum(found.values()) + kl
     yield "generator", {"loss": loss, **terms, **found, "kl": kl}
@@ -334,17 +337,35 @@ class AttnGAN:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "attngan", *, steps: int = 7000, last_stage_from: int = 5500, batch_size: int = 16) -> Recipe:
+def recipe(
+    name: str = "attngan",
+    *,
+    steps: int = 4500,
+    ahead: int = 800,
+    last_stage_from: int = 3800,
+    batch_size: int = 16,
+    others: int = 112,
+) -> Recipe:
     """How the small AttnGAN is trained, on flowers and birds, with a frozen DAMSM: pictures of 32, 64 and 128.
 
-    Other than the paper, the last stage joins late, as it costs more than all the others; until then the DAMSM looks at
-    the stage before. Lambda is small: with more, G paints what the DAMSM's eyes want to see before it has learned from
-    D what a picture is. And the DAMSM sees drawn pictures `augmented`.
+    Other than in the paper, pictures are compared with `others` besides the captions of their batch: of sixteen, two or
+    three facts tell the right one. D is `ahead` of G by so many steps, and the first weights make mu about as large as
+    its noise, as with StackGAN: our encoder's sentences are small numbers, and a first stage that cannot hear them
+    draws no night. The last stage joins late, as it costs more than all the others; until then the DAMSM looks at the
+    stage before. Lambda is small: with more, G paints what the DAMSM's eyes want to see before it has learned from D
+    what a picture is. And the DAMSM sees drawn pictures `augmented`.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
     config, damsm, known = VARIANTS["small"], DAMSM.load(), vocabulary(*WORLDS)
+
+    def start():
+        net = build(config)
+        with torch.no_grad():
+            told = [worlds.load(world).caption("train", i)[0] for world in WORLDS for i in range(100)]
+            net["generator"].condition.fc.weight.mul_(2 / read(damsm.text, told, known)[1].std())
+        return net
 
     def batches(seed, start):
         stream = worlds.mixed_batches(WORLDS, "train", config.sizes[-1], batch_size, seed, start=start, epochs=None)
@@ -358,8 +379,18 @@ def recipe(name: str = "attngan", *, steps: int = 7000, last_stage_from: int = 5
         sizes = config.sizes if step >= last_stage_from else config.sizes[:-1]
         reals = [F.interpolate(real, (size, size), mode="area") for size in sizes]
         with torch.no_grad():
-            text = read(damsm.text, batch.captions, known)
-        yield from losses(net, damsm, reals, text, also_fits(batch).to(device), config, before_damsm=augmented)
+            more, fits = more_captions(batch, WORLDS, others)
+            text = read(damsm.text, batch.captions + more, known)
+        same = torch.cat([also_fits(batch), fits]).to(device)
+        if step >= ahead:
+            yield from losses(net, damsm, reals, text, same, config, before_damsm=augmented)
+        else:
+            told, sentence = text[1][:batch_size], text[1]
+            terms = {
+                f"at {size}": told_apart(d, real, told, sentence, same)["loss"]
+                for size, d, real in zip(sizes, net["discriminators"], reals, strict=False)
+            }
+            yield "discriminators", {"loss": sum(terms.values()), **terms}
 
     def system(net):
         return AttnGAN(damsm.text.cpu(), known, copy.deepcopy(net["generator"]).cpu(), config)
@@ -374,7 +405,7 @@ def recipe(name: str = "attngan", *, steps: int = 7000, last_stage_from: int = 5
 
     return Recipe(
         name=name,
-        build=lambda: build(config),
+        build=start,
         batches=batches,
         losses=small_losses,
         optimisers=optimisers,
@@ -384,6 +415,6 @@ def recipe(name: str = "attngan", *, steps: int = 7000, last_stage_from: int = 5
         grad_clip=None,
         evaluate=lambda net: caption_accuracies(system(net).draw, WORLDS),
         sample=sheet,
-        every=500,
+        every=1000,
         leave_out=("discriminators.",),
     )

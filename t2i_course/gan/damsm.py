@@ -153,7 +153,8 @@ class DAMSM(nn.Module):
     def losses(
         self, pictures: Tensor, words: Tensor, sentence: Tensor, mask: Tensor, same: Tensor
     ) -> dict[str, Tensor]:
-        """Word and sentence losses between pictures (B, 3, H, W) and their captions, as `matching_loss` says."""
+        """Word and sentence losses between pictures (B, 3, H, W) and captions, as `matching_loss` says: their own come
+        first, and there may be others."""
         regions, whole = (x.float() for x in self.pictures(pictures))
         c = self.config
         with torch.autocast(pictures.device.type, enabled=False):  # what is multiplied by gamma must be exact

@@ -29,7 +29,7 @@ from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
 from t2i_course.weights import load_weights
 
-from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, with_matching
+from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, told_apart, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -269,10 +269,7 @@ def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_
         if step >= ahead:
             yield from losses(net, batch.pictures, text, config, wrongs=4)
         else:
-            d = net["discriminator"]
-            seen = d.look(batch.pictures)
-            logits = judged_together(d.judge, seen, text, wrongs=6)
-            yield "discriminator", with_matching(d, discriminator_loss(*logits), seen, text)
+            yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text)
 
     def batches(seed, start):
         stream = worlds.mixed_batches(WORLDS, "train", 64, batch_size, seed, start=start, epochs=None, more=3)

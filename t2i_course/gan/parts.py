@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t2i_course import worlds
 from t2i_course.nn.losses import matching_loss
+from t2i_course.worlds.base import PICTURES, Batch
 
-LOGIT_SCALE = 8.0  # of the comparison within a batch: what cosines are multiplied by
+LOGIT_SCALE = 12.0  # of the comparison within a batch: what cosines are multiplied by
 MATCHING_WEIGHT = 2.0  # of `matching` in the loss of a generator
 
 
@@ -57,25 +59,48 @@ def should_be(answer: float, logits: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, answer))
 
 
-def matching(match: nn.Module, seen: Tensor, text: Tensor) -> Tensor:
+def matching(match: nn.Module, seen: Tensor, text: Tensor, same: Tensor | None = None) -> Tensor:
     """The `matching_loss` between what D sees in pictures (B, C, H, W) and the embeddings (B, E) of their captions.
+
+    text may go on with captions of other pictures, (B + K, E), and same (B + K, B) say which also fit.
 
     `match` is D's layer from the one to the other. It tells D of each picture not just that a caption is wrong, but
     which one is right, as a text encoder is taught; GANs did so from 2018 on (AttnGAN's DAMSM, XMC-GAN). Our small ones
     need it: from the single number "true or not" alone, D takes many times as long to learn what petals look like.
     """
     pictures = F.normalize(match(seen.flatten(1)).float(), dim=1)
-    return matching_loss(LOGIT_SCALE * F.normalize(text.float(), dim=1) @ pictures.T)
+    return matching_loss(LOGIT_SCALE * F.normalize(text.float(), dim=1) @ pictures.T, same)
 
 
 def with_matching(
-    d: nn.Module, loss: Tensor, seen: Tensor, text: Tensor, weight: float = 1.0, **terms: Tensor
+    d: nn.Module,
+    loss: Tensor,
+    seen: Tensor,
+    text: Tensor,
+    weight: float = 1.0,
+    same: Tensor | None = None,
+    **terms: Tensor,
 ) -> dict[str, Tensor]:
     """The terms of a loss of D or of G: as they are or, if D can match, with `matching` added."""
     if d.match is None:
         return {"loss": loss, **terms}
-    m = matching(d.match, seen, text)
+    m = matching(d.match, seen, text, same)
     return {"loss": loss + weight * m, **terms, "matching": m}
+
+
+def more_captions(batch: Batch, names: Sequence[str], k: int) -> tuple[list[str], Tensor]:
+    """k captions of random training pictures of the worlds `names`, and whether they fit pictures of the batch (k, B).
+
+    To learn from a picture which caption is right, D must find it among others, and captions cost hardly anything.
+    """
+    captions, fits = [], []
+    for name in names:
+        world = worlds.load(name)
+        for i in torch.randint(PICTURES["train"], (k // len(names),)).tolist():
+            caption, facts = world.caption("train", i)
+            captions.append(caption)
+            fits.append([facts.items() <= truth.items() for truth in batch.truth])
+    return captions, torch.tensor(fits, dtype=torch.bool).reshape(-1, len(batch.truth))
 
 
 def judged_together(
@@ -113,6 +138,18 @@ def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, text:
         return should_be(1.0, real) + (should_be(0.0, wrong) + should_be(0.0, drawn)) / 2
     true = (should_be(1.0, real) + should_be(1.0, d.judge_alone(seen))) / 2
     return true + (should_be(0.0, wrong) + should_be(0.0, drawn) + should_be(0.0, d.judge_alone(seen_drawn))) / 3
+
+
+def told_apart(
+    d: nn.Module, pictures: Tensor, captions: Tensor, text: Tensor, same: Tensor | None = None, wrongs: int = 6
+) -> dict[str, Tensor]:
+    """The loss of a D that is ahead of G: of true pictures (B, 3, H, W), it learns which captions are right.
+
+    captions (B, E): as `judge` reads them; text and same: as for `matching`. So G hears from the start what is wrong.
+    """
+    seen = d.look(pictures)
+    real, wrong = judged_together(d.judge, seen, captions, wrongs=wrongs)
+    return with_matching(d, should_be(1.0, real) + should_be(0.0, wrong), seen, text, same=same)
 
 
 def initialise(net: nn.Module) -> None:

@@ -36,6 +36,7 @@ from .parts import (
     initialise,
     judged_together,
     should_be,
+    told_apart,
     with_matching,
 )
 
@@ -331,11 +332,8 @@ def recipe(name: str, *, ahead: int = 1000) -> Recipe:
         if step >= ahead:
             yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25)
         else:
-            d, mu = net["discriminator"], net["generator"].augment(text)[0]
-            seen = d.look(batch.pictures)
-            real, wrong = judged_together(d.judge, seen, mu.detach(), wrongs=6)
-            loss = should_be(1.0, real) + should_be(0.0, wrong)
-            yield "discriminator", with_matching(d, loss, seen, text)
+            mu = net["generator"].augment(text)[0].detach()
+            yield "discriminator", told_apart(net["discriminator"], batch.pictures, mu, text)
 
     def draw(net):
         generator = copy.deepcopy(net["generator"]).cpu()

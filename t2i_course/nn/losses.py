@@ -8,15 +8,16 @@ from torch import Tensor
 
 
 def matching_loss(scores: Tensor, same: Tensor | None = None) -> Tensor:
-    """Scores (B captions, B pictures) -> how badly they find each other: cross-entropy both ways, added up.
+    """Scores (C captions, B pictures) -> how badly they find each other: cross-entropy both ways, added up.
 
-    InfoNCE (van den Oord, Li and Vinyals 2018), as DAMSM and, halved, CLIP have it. same (B, B), bool: pairs besides
-    the diagonal that also fit. They are neither right nor wrong, and are left out.
+    InfoNCE (van den Oord, Li and Vinyals 2018), as DAMSM and, halved, CLIP have it. The first B captions are those of
+    the pictures; if there are more, a picture must find its own among them, too. same (C, B), bool: pairs besides the
+    diagonal that also fit. They are neither right nor wrong, and are left out.
     """
     if same is not None:
         scores = scores.masked_fill(same, float("-inf"))
-    right = torch.arange(len(scores), device=scores.device)
-    return F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)
+    right = torch.arange(scores.shape[1], device=scores.device)
+    return F.cross_entropy(scores[: len(right)], right) + F.cross_entropy(scores.T, right)
 
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from t2i_course import worlds
 from t2i_course.gan import attngan
 from t2i_course.gan.attngan import VARIANTS, AttnGAN, Gate, Generator, NextStage
-from t2i_course.gan.damsm import DAMSM, small_config
+from t2i_course.gan.damsm import DAMSM, read, small_config
 from t2i_course.gan.parts import judged_together
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds import UnknownWord
@@ -151,6 +151,33 @@ def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages, ma
     assert all(p.grad is None for p in (*net["discriminators"].parameters(), *damsm.parameters()))
     assert next(steps, None) is None
     assert all(p.requires_grad for p in net["discriminators"].parameters())
+
+
+def test_captions_of_other_pictures_are_compared_with_but_not_drawn(damsm):
+    torch.manual_seed(0)
+    config = replace(TINY, stages=1, match=True)
+    net, text, real = attngan.build(config).eval(), some_text(), torch.randn(2, 3, 64, 64)
+    same = torch.zeros(3, 2, dtype=torch.bool)
+    torch.manual_seed(5)
+    (_, d_terms), (_, g_terms) = attngan.losses(net, damsm, [real], text, same, config)
+    torch.manual_seed(5)
+    own = [part[:2] for part in text]
+    (_, d_alone), (_, g_alone) = attngan.losses(net, damsm, [real], own, same[:2], config)
+    torch.testing.assert_close(g_terms["kl"], g_alone["kl"])  # the same two captions were drawn
+    assert d_terms["loss"] > d_alone["loss"]  # and it is harder to find the right one out of three
+    for name in ("at 64", "words", "sentences"):
+        assert g_terms[name] > g_alone[name]
+
+
+def test_the_recipe_teaches_the_discriminators_first_and_a_generator_that_hears_the_sentence():
+    recipe = attngan.recipe(ahead=3, others=4)
+    net = recipe.build().train()
+    batch = next(worlds.mixed_batches(attngan.WORLDS, "val", 128, 16, n=16))
+    sentences = read(DAMSM.load().text, batch.captions, vocabulary(*attngan.WORLDS))[1]
+    mu, logvar = net["generator"].condition(sentences)
+    assert mu.std(0).mean() > 0.5 * (logvar / 2).exp().mean()  # with PyTorch's first weights it is a fifteenth
+    names = [[name for name, _ in recipe.losses(net, (step, batch))] for step in (2, 3)]
+    assert names == [["discriminators"], ["discriminators", "generator"]]
 
 
 def test_the_generators_loss_is_that_of_the_release(damsm):

@@ -10,10 +10,13 @@ from t2i_course.gan.parts import (
     judged_together,
     matching,
     matching_loss,
+    more_captions,
     should_be,
+    told_apart,
     with_matching,
 )
 from t2i_course.nn.losses import kl_to_standard_normal
+from t2i_course.worlds import load, mixed_batches
 
 
 def test_wrong_pairs_are_true_pictures_with_the_captions_of_neighbours():
@@ -76,6 +79,52 @@ def test_pairs_that_also_fit_are_neither_right_nor_wrong():
     scores, same = torch.tensor([[2.0, 9.0], [0.0, 1.0]]), torch.tensor([[False, True], [False, False]])
     by_caption, by_picture = torch.tensor([1.0, 0.0]).log_softmax(0)[0], torch.tensor([2.0, 0.0]).log_softmax(0)[0]
     assert matching_loss(scores, same).item() == pytest.approx(-(by_caption + by_picture).item() / 2)
+
+
+def test_a_picture_must_find_its_caption_among_those_of_other_pictures_too():
+    """Captions after the first ones are candidates for pictures; no picture is a candidate for them."""
+    torch.manual_seed(0)
+    scores, same = torch.randn(5, 2), torch.zeros(5, 2, dtype=torch.bool)
+    same[4, 1] = True
+    by_caption = scores[:2].log_softmax(1).diagonal()
+    by_picture = scores[:, 0].log_softmax(0)[0], scores[:4, 1].log_softmax(0)[1]
+    expected = -(by_caption.sum() + sum(by_picture)) / 2
+    torch.testing.assert_close(matching_loss(scores, same), expected)
+    match, seen, text = nn.Linear(8, 5), torch.randn(2, 2, 2, 2), torch.randn(5, 5)
+    assert matching(match, seen, text, same) > matching(match, seen, text[:2])
+
+
+def test_captions_of_other_pictures_come_from_all_worlds_and_it_is_known_what_they_fit():
+    names = ["flowers", "birds"]
+    batch = next(mixed_batches(names, "val", 64, 4, n=4))
+    torch.manual_seed(0)
+    captions, fits = more_captions(batch, names, 60)
+    for name, told, fitting in zip(names, (captions[:30], captions[30:]), fits.split(30), strict=True):
+        assert len(set(told)) > 20
+        for caption, row in zip(told, fitting.tolist(), strict=True):
+            facts = load(name).facts(caption).items()
+            assert row == [facts <= truth.items() for truth in batch.truth]
+    assert 0 < fits.sum() < fits.numel()
+    captions, fits = more_captions(batch, names, 0)
+    assert (captions, fits.shape) == ([], (0, 4))
+
+
+def test_d_is_told_which_captions_are_right_before_anything_is_drawn():
+    torch.manual_seed(0)
+    d = Discriminator(32, width=4, text_dim=5, matched=5)
+    pictures, text = torch.randn(8, 3, 32, 32), torch.randn(8, 5)
+    optimiser = torch.optim.Adam(d.parameters(), 1e-3)
+    losses = []
+    for _ in range(40):
+        terms = told_apart(d, pictures, text, text, wrongs=2)
+        optimiser.zero_grad()
+        terms["loss"].backward()
+        optimiser.step()
+        losses.append(terms["loss"].item())
+    assert losses[-1] < 0.5 * losses[0]
+    real, wrong = judged_together(d.judge, d.look(pictures), text, wrongs=2)
+    assert real.min() > wrong.max()
+    assert all(p.grad is None for p in d.alone.parameters())  # that there are other pictures, it is not told
 
 
 def test_a_loss_without_matching_is_as_it_was():
