@@ -296,14 +296,14 @@ class StackGAN:
 # --- the recipes of the small one -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, ahead: int = 1000) -> Recipe:
+def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
     A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns
     to enlarge them, and does not read. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns
     which captions are right, each picture meets four wrong captions, both learn at twice the rate, and by
     `matching`. And the first weights make mu about as large as its noise, in which our encoder's small numbers
-    would be drowned.
+    would be drowned. stage1: the weights that Stage II sketches with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -317,9 +317,9 @@ def recipe(name: str, *, ahead: int = 1000) -> Recipe:
             told = encoder.encode([worlds.load(world).caption("train", i)[0] for world in WORLDS for i in range(100)])
             net["generator"].augment.fc.weight.div_(told.std())
         if stage == 2:
-            file = DATA / "weights" / "stackgan_1.safetensors"
-            stage1 = nn.ModuleDict({"generator": net["generator"].stage1})
-            load_weights(stage1, file, f"Train it: t2i train stackgan_1 --export {file}")
+            file = Path(stage1 or DATA / "weights" / "stackgan_1.safetensors")
+            first = nn.ModuleDict({"generator": net["generator"].stage1})
+            load_weights(first, file, f"Train it: t2i train stackgan_1 --export {file}")
         return net
 
     def batches(seed, start):
@@ -358,7 +358,7 @@ def recipe(name: str, *, ahead: int = 1000) -> Recipe:
         batches=batches,
         losses=small_losses,
         optimisers=optimisers,
-        steps=4_500 if stage == 1 else 3_000,
+        steps=8_000 if stage == 1 else 3_000,
         schedule=constant,
         ema=0.999,
         grad_clip=None,

@@ -1,0 +1,66 @@
+"""Does a recipe work, or did it work once? What became of the same recipe from several seeds.
+
+    t2i train attngan --seed 1 --folder RUN --export RUN/attngan.safetensors
+    python -m t2i_course.judge.seeds RUN/attngan.json ...
+
+The second command keeps what the records beside exported weights say in data/benchmarks/seeds.json, one for each recipe
+and seed, from which chapter 06 takes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from t2i_course.paths import DATA, write_atomically
+
+FILE = DATA / "benchmarks" / "seeds.json"
+KEPT = ("recipe", "seed", "steps", "seconds", "hardware", "commit", "date", "metrics")
+
+
+def load() -> list[dict]:
+    """All that is known, by recipe and seed."""
+    return json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
+
+
+def add(records: Sequence[str | Path]) -> list[dict]:
+    """Keep what these records (.json) say; a newer one of the same recipe and seed replaces the older.
+
+    Raises ValueError for a file that is no record of a training, or one without metrics.
+    """
+    known = {(row["recipe"], row["seed"]): row for row in load()}
+    for file in records:
+        try:
+            record = json.loads(Path(file).read_text("utf-8"))
+            row = {name: record[name] for name in KEPT}
+        except FileNotFoundError:
+            raise ValueError(f"There is no file {file}.") from None
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{file} is no record of a training with its metrics: `t2i train --export` writes one."
+            ) from None
+        known[row["recipe"], row["seed"]] = row
+    rows = [known[key] for key in sorted(known)]
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(FILE, (json.dumps(rows, indent=1) + "\n").encode())
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Keep records, and show all that is known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("records", nargs="*", metavar="RECORD.json", help="beside exported weights")
+    try:
+        for row in add(parser.parse_args(arguments).records):
+            measured = "  ".join(f"{name} {value:.3f}" for name, value in row["metrics"].items())
+            print(
+                f"{row['recipe']}  seed {row['seed']}  {row['steps']} steps  {row['seconds'] / 60:.0f} min  {measured}"
+            )
+    except ValueError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
