@@ -215,15 +215,16 @@ def losses(
     same: Tensor,
     config: Config,
     wrongs: int = 1,
+    alone: bool = True,
     before_damsm: Callable[[Tensor], Tensor] = lambda pictures: pictures,
 ) -> Iterator:
     """One step of all discriminators, then one of the generator.
 
     reals: true pictures at the size of each stage; if there are fewer, only the first stages draw and learn. text:
     words, sentence and mask as `damsm.read` gives them, of the pictures' captions and perhaps of K others, which are
-    only compared with. same (B + K, B): the captions that also fit other pictures. before_damsm: what happens to
-    pictures before the DAMSM, which is frozen, looks at them. If the discriminators can match, all also learn by
-    `matching`.
+    only compared with. same (B + K, B): the captions that also fit other pictures. wrongs: so many wrong captions meet
+    each picture. alone: whether pictures are also judged without their captions. before_damsm: what happens to pictures
+    before the DAMSM, which is frozen, looks at them. If the discriminators can match, all also learn by `matching`.
     """
     generator, discriminators, candidates = net["generator"], net["discriminators"], text[1]
     words, sentence, mask = (part[: len(reals[0])] for part in text)
@@ -235,7 +236,7 @@ def losses(
     terms = {}
     for size, d, real, drawn in stages:  # true and drawn pictures in one batch: see `judged_together`
         seen, seen_drawn = d.look(torch.cat([real, drawn.detach()])).chunk(2)
-        loss = discriminator_loss(d, seen, seen_drawn, sentence, wrongs)
+        loss = discriminator_loss(d, seen, seen_drawn, sentence, wrongs, alone)
         terms[f"at {size}"] = with_matching(d, loss, seen, candidates, same=same)["loss"]
     yield "discriminators", {"loss": sum(terms.values()), **terms}
 
@@ -244,7 +245,7 @@ def losses(
     for size, d, real, drawn in stages:
         seen, seen_drawn = d.look(torch.cat([real, drawn])).chunk(2)
         logits = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)[-1]
-        loss = should_be(1.0, logits) + should_be(1.0, d.judge_alone(seen_drawn))
+        loss = should_be(1.0, logits) + (should_be(1.0, d.judge_alone(seen_drawn)) if alone else 0)
         terms[f"at {size}"] = with_matching(d, loss, seen_drawn, candidates, MATCHING_WEIGHT, same)["loss"]
     found = damsm.losses(before_damsm(out["pictures"][-1]), *text, same)
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
@@ -342,6 +343,7 @@ def recipe(
     *,
     steps: int = 4500,
     ahead: int = 800,
+    alone_from: int = 2500,
     last_stage_from: int = 3800,
     batch_size: int = 16,
     others: int = 112,
@@ -383,7 +385,8 @@ def recipe(
             text = read(damsm.text, batch.captions + more, known)
         same = torch.cat([also_fits(batch), fits]).to(device)
         if step >= ahead:
-            yield from losses(net, damsm, reals, text, same, config, before_damsm=augmented)
+            alone = step >= alone_from
+            yield from losses(net, damsm, reals, text, same, config, wrongs=4, alone=alone, before_damsm=augmented)
         else:
             told, sentence = text[1][:batch_size], text[1]
             terms = {
@@ -400,8 +403,7 @@ def recipe(
         return sample_sheet(lambda *what: list(system(net).frames(*what))[best], WORLDS, each=16)
 
     def optimisers(net):
-        rates = {"generator": 4e-4, "discriminators": 2e-4}
-        return {part: torch.optim.Adam(net[part].parameters(), rate, (0.5, 0.999)) for part, rate in rates.items()}
+        return {part: torch.optim.Adam(net[part].parameters(), 4e-4, (0.5, 0.999)) for part in net}
 
     return Recipe(
         name=name,

@@ -126,7 +126,9 @@ def judged_together(
     return list(logits.split([len(t) for _, t in pairs]))
 
 
-def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, text: Tensor, wrongs: int = 1) -> Tensor:
+def discriminator_loss(
+    d: Discriminator, seen: Tensor, seen_drawn: Tensor, text: Tensor, wrongs: int = 1, alone: bool = True
+) -> Tensor:
     """L_D of StackGAN and of a stage of AttnGAN: true pairs against wrong and drawn ones.
 
     seen, seen_drawn (B, C, 4, 4): what D sees in true and drawn pictures; text (B, E): the captions of both. If D also
@@ -134,7 +136,7 @@ def discriminator_loss(d: Discriminator, seen: Tensor, seen_drawn: Tensor, text:
     three things that are not.
     """
     real, wrong, drawn = judged_together(d.judge, seen, text, (seen_drawn, text), wrongs)
-    if d.alone is None:
+    if d.alone is None or not alone:
         return should_be(1.0, real) + (should_be(0.0, wrong) + should_be(0.0, drawn)) / 2
     true = (should_be(1.0, real) + should_be(1.0, d.judge_alone(seen))) / 2
     return true + (should_be(0.0, wrong) + should_be(0.0, drawn) + should_be(0.0, d.judge_alone(seen_drawn))) / 3

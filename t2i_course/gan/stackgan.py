@@ -358,7 +358,7 @@ def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
         batches=batches,
         losses=small_losses,
         optimisers=optimisers,
-        steps=8_000 if stage == 1 else 3_000,
+        steps=8_000 if stage == 1 else 6_000,
         schedule=constant,
         ema=0.999,
         grad_clip=None,
