@@ -351,11 +351,14 @@ def recipe(
     """How the small AttnGAN is trained, on flowers and birds, with a frozen DAMSM: pictures of 32, 64 and 128.
 
     Other than in the paper, pictures are compared with `others` besides the captions of their batch: of sixteen, two or
-    three facts tell the right one. D is `ahead` of G by so many steps, and the first weights make mu about as large as
-    its noise, as with StackGAN: our encoder's sentences are small numbers, and a first stage that cannot hear them
-    draws no night. The last stage joins late, as it costs more than all the others; until then the DAMSM looks at the
-    stage before. Lambda is small: with more, G paints what the DAMSM's eyes want to see before it has learned from D
-    what a picture is. And the DAMSM sees drawn pictures `augmented`.
+    three facts tell the right one. D is `ahead` of G by so many steps, each picture meets four wrong captions, and the
+    first weights make mu about as large as its noise, as with StackGAN. Pictures are judged alone only from a step on,
+    as most of them are bright: a flower at night has to pass as a dim one first, which looks like none of them. The
+    last stage joins late, as it costs more than all the others; until then the DAMSM looks at the stage before. Lambda
+    is small: with more, G paints what the DAMSM's eyes want to see before it has learned from D what a picture is. And
+    the DAMSM sees drawn pictures `augmented`.
+
+    The weights that ship were trained by an earlier recipe, of the commit in their record.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
