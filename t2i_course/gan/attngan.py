@@ -341,10 +341,10 @@ class AttnGAN:
 def recipe(
     name: str = "attngan",
     *,
-    steps: int = 4500,
+    steps: int = 7000,
     ahead: int = 800,
     alone_from: int = 2500,
-    last_stage_from: int = 3800,
+    last_stage_from: int = 6000,
     batch_size: int = 16,
     others: int = 112,
 ) -> Recipe:

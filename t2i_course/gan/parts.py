@@ -91,7 +91,8 @@ def with_matching(
 def more_captions(batch: Batch, names: Sequence[str], k: int) -> tuple[list[str], Tensor]:
     """k captions of random training pictures of the worlds `names`, and whether they fit pictures of the batch (k, B).
 
-    To learn from a picture which caption is right, D must find it among others, and captions cost hardly anything.
+    Each world gives an equal share, rounded down. To learn from a picture which caption is right, D must find it among
+    others, and captions cost hardly anything.
     """
     captions, fits = [], []
     for name in names:

@@ -4,7 +4,7 @@
     python -m t2i_course.judge.seeds RUN/attngan.json ...
 
 The second command keeps what the records beside exported weights say in data/benchmarks/seeds.json, one for each recipe
-and seed, from which chapter 06 takes it.
+and seed.
 """
 
 from __future__ import annotations
