@@ -136,8 +136,8 @@ heard = (means.std(0) > sigma).sum().item()
 print(f"{heard} of {means.shape[1]} numbers say more than their noise (spread of mu above sigma)")
 
 # %% [markdown]
-# Many quiet numbers can still say something together. How far apart are two draws of *one* caption, and how far two
-# captions? And if we let a draw fall, is the nearest mean still the one it was drawn from?
+# Nearly all are louder than their noise: they say more than it hides. So how far apart are two draws of *one* caption, and how
+# far two captions? If we let a draw fall, is the nearest mean still the one it was drawn from?
 
 # %%
 torch.manual_seed(0)
@@ -237,8 +237,8 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that it matters what Stage II is told, but not much: it trusts the sketch, and no white flower comes of a tulip or a
-# bird. Ours had to be made to listen at all: a good sketch already holds most of what the
+# **Notice** that it matters what Stage II is told, for birds very much; but it trusts the form of the sketch: a tulip's petals
+# turn white and stay a tulip's, and a bird stays a bird. Ours had to be made to listen at all: a good sketch already holds most of what the
 # discriminator asks for, and our first Stage II merely learned to enlarge it. Now a quarter of the sketches that it is given in
 # training lead it `astray`: they were made for another caption, and it has to correct them. (The paper does without.)
 
@@ -269,8 +269,8 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that flowers gain nothing from the second stage but size. Birds do: look at their bills, of which 64 pixels show little.
-# (Of each single fact few were asked.)
+# **Notice** that the second stage adds size and clear edges, but no facts; some of small things get lost, as the number of petals
+# and the shape of bills. (Of each single fact few were asked.)
 #
 # ## Train one
 #
@@ -370,9 +370,9 @@ for before in ("aligndraw", "gan_cls", "stackgan_1", "stackgan"):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that our small StackGAN keeps about as many facts of the split test as GAN-INT-CLS does, in pictures twice as large
-# that vary more; of combinations that neither has seen (novel) it keeps fewer. What its noise costs can be measured: with less
-# of it than it was trained with, Stage I keeps more.
+# **Notice** that our small StackGAN keeps about as many facts of flowers as GAN-INT-CLS does, and more of birds, in pictures twice
+# as large that vary more; of combinations that neither has seen (novel) it keeps no more. What its noise costs can be measured:
+# with less of it than it was trained with, Stage I keeps hardly more.
 
 # %%
 rows = []

@@ -300,8 +300,8 @@ for stage, looks in zip((2, 3), seen["attention"], strict=True):
 
 # %% [markdown]
 # All words of a stage have the same scale here: bright is much of the weight. This attention, too, has to be learned from nothing but
-# the losses, and in our small model it hardly chooses: every place hears a mixture of nearly all words. Does it matter, then, what
-# the words say? Draw with another caption's words but the own sentence, and the other way round:
+# the losses, and in our small model it chooses only now and then, a color's place most clearly; most places hear a mixture of all
+# words. Does it matter, then, what the words say? Draw with another caption's words but the own sentence, and the other way round:
 
 # %%
 rows, n = [], 60
@@ -337,10 +337,17 @@ show.source(attngan.discriminator_loss, attngan.losses)
 # %% [markdown]
 # $\lambda$ is the lever: 5 for birds, 50 for MS-COCO in the released code. Too small, and the words are lost; too
 # large, and G paints whatever DAMSM's eyes take for a flower. (The small model of this course needs a much smaller
-# one, as the next cell says. And like all of our small GANs it also learns by `matching`, which chapter 04 explains.)
-#
+# one, as the next cell says.)
+
 # %%
 print(f"lambda of the small model: {system.config.damsm_weight}")
+
+# %% [markdown]
+# Like all of our small GANs it also learns by `matching`, which chapter 04 explains, but a picture has to find its caption among many
+# more than those of its batch, of whose few captions two or three facts tell the right one. And G must not be asked too early
+# whether its pictures look true *whatever they show*: most true pictures are bright, and a flower at night has to pass as a dim
+# one first, of which there are none. Our first AttnGAN was asked so from the start, and never drew a night. Now it hears about
+# captions first (`alone_from`, in the recipe at the end of `t2i_course/gan/attngan.py`).
 
 # %% [markdown]
 # ## Play

@@ -557,10 +557,11 @@ print(
 
 # %% [markdown]
 # (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were trained
-# before.) **Notice** that history repeats itself on our pictures: of flowers the DDPM keeps about as much as the AttnGAN, of birds
-# more, also where two things are asked for that it never saw together. Its loss says how far it is, no second network has to be
-# kept in balance with it, and whoever has the patience (or a GPU) goes on. But the AttnGAN draws in one step, and 128 x 128 pixels;
-# ours takes many steps for 64 x 64. To draw large with little is the subject of chapters 13 and 14.
+# before.) **Notice** that history repeats itself on our pictures only in part: the DDPM keeps more of birds than the AttnGAN, and
+# less of flowers. But it was trained for less time, its loss says how far it is, no second network has to be kept in balance with it,
+# and whoever has the patience (or a GPU) goes on; the AttnGAN needed tricks that took us many trials (chapter 06). It draws
+# in one step, though, and 128 x 128 pixels; ours takes many steps for 64 x 64. To draw large with little is the subject of chapters 13
+# and 14.
 #
 # ## Exercise: a step of DDIM
 #

@@ -357,8 +357,6 @@ def recipe(
     last stage joins late, as it costs more than all the others; until then the DAMSM looks at the stage before. Lambda
     is small: with more, G paints what the DAMSM's eyes want to see before it has learned from D what a picture is. And
     the DAMSM sees drawn pictures `augmented`.
-
-    The weights that ship were trained by an earlier recipe, of the commit in their record.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant

@@ -133,8 +133,8 @@ def discriminator_loss(
     """L_D of StackGAN and of a stage of AttnGAN: true pairs against wrong and drawn ones.
 
     seen, seen_drawn (B, C, 4, 4): what D sees in true and drawn pictures; text (B, E): the captions of both. If D also
-    judges pictures `alone`, true pictures against drawn ones count as much: half for what is true, a third for each of
-    three things that are not.
+    judges pictures alone, true pictures against drawn ones count as much: half for what is true, a third for each of
+    three things that are not. alone=False leaves that out.
     """
     real, wrong, drawn = judged_together(d.judge, seen, text, (seen_drawn, text), wrongs)
     if d.alone is None or not alone:

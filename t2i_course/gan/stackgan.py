@@ -303,8 +303,7 @@ def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
     to enlarge them, and does not read. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns
     which captions are right, each picture meets four wrong captions, both learn at twice the rate, and by
     `matching`. And the first weights make mu about as large as its noise, in which our encoder's small numbers
-    would be drowned. stage1: the weights that Stage II sketches with, if not those that ship. (Those were trained by an
-    earlier recipe, of the commit in their record.)
+    would be drowned. stage1: the weights that Stage II sketches with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
