@@ -59,6 +59,8 @@ show.pictures(
 )
 
 # %% [markdown]
+# Grounds and colors are right; forms are not, and the big blue bird is hardly a bird.
+#
 # ## The story
 #
 # December 2016, half a year after GAN-INT-CLS (chapter 04). Han Zhang, Tao Xu, Hongsheng Li, Shaoting Zhang, Xiaogang
@@ -121,7 +123,6 @@ with torch.no_grad():
     means, logvars = system.generator.stage1.augment(text)
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8))
 left.hist(means.std(0).numpy(), bins=30)
-left.axvline(1, color="black", linestyle=":")
 left.set(xlabel="spread of mu over captions, per number", ylabel="numbers")
 sigma = (logvars / 2).exp().mean(0)
 right.hist(sigma.numpy(), bins=30)
@@ -136,8 +137,8 @@ heard = (means.std(0) > sigma).sum().item()
 print(f"{heard} of {means.shape[1]} numbers say more than their noise (spread of mu above sigma)")
 
 # %% [markdown]
-# Nearly all are louder than their noise: they say more than it hides. So how far apart are two draws of *one* caption, and how
-# far two captions? If we let a draw fall, is the nearest mean still the one it was drawn from?
+# It does: nearly every $\sigma$ is below 1, and nearly all numbers are louder than their noise. So does a draw still tell which caption
+# it came from: is the nearest mean still its own?
 
 # %%
 torch.manual_seed(0)
@@ -154,6 +155,9 @@ print(f"a draw is nearest to its own caption's mean: {own:.0%} (by chance {1 / l
 print(f"of the others, facts that both captions mention, and on which they agree: {np.mean(agree):.0%} of {len(agree)}")
 
 # %% [markdown]
+# The noise hides hardly anything: nearly all draws are nearest to their own caption's mean, and the others land on captions that
+# say nearly the same.
+#
 # ### See it
 #
 # Three rows, one caption. First only the noise $z$ changes, then only $\varepsilon$, then both.
@@ -183,7 +187,10 @@ show.table(
 )
 
 # %% [markdown]
-# And along the line between two captions, near every point of which G has been asked for something:
+# **Notice** that the noise around the caption changes the sketch more than $z$ does, and that both change little: it stays one
+# white flower with other specks.
+#
+# And along the line between two captions? Draws hardly ever reach another caption, so G was rarely asked for what is in the middle:
 
 # %%
 with torch.no_grad():
@@ -196,6 +203,8 @@ show.pictures(
 )
 
 # %% [markdown]
+# **Notice** that the sketches keep to one side, and then to the other; between them is half a night and half a meadow.
+#
 # ## What does Stage II add?
 #
 # It need not be given a sketch of Stage I. What does it make of a true picture, of plain grey, of another caption's
@@ -238,7 +247,8 @@ show.table(rows, digits=2)
 
 # %% [markdown]
 # **Notice** that it matters what Stage II is told, for birds very much; but it trusts the form of the sketch: a tulip's petals
-# turn white and stay a tulip's, and a bird stays a bird. Ours had to be made to listen at all: a good sketch already holds most of what the
+# turn mostly white and stay a tulip's, its sky does not become grass, and a bird stays a bird. From plain grey it makes no flower
+# at all: it can paint, but not draw. Ours had to be made to listen at all: a good sketch already holds most of what the
 # discriminator asks for, and our first Stage II merely learned to enlarge it. Now a quarter of the sketches that it is given in
 # training lead it `astray`: they were made for another caption, and it has to correct them. (The paper does without.)
 
@@ -269,12 +279,13 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that the second stage adds size and clear edges, but no facts; some of small things get lost, as the number of petals
-# and the shape of bills. (Of each single fact few were asked.)
+# **Notice** that Stage I answers for nearly all that is kept. Stage II adds pixels, and clearer edges to birds, but no facts: all in all
+# it loses a few, most of all of form, such as petals and bills. (Of each single fact few were asked.)
 #
 # ## Train one
 #
-# Stage I at a size that learns while you watch: half of the small one's width, on a thousand pictures. As in chapter 04,
+# Stage I at a size that learns while you watch: half of the small one's width in G, on a thousand pictures of each world. Do not
+# expect flowers: in so few steps there will be blots on pale grounds, and a matching loss that falls. As in chapter 04,
 # D also learns by `matching`, and looks at more than one wrong caption of each picture, which the paper does without.
 
 # %%
@@ -303,11 +314,12 @@ for step, batch in zip(range(160), lesson, strict=False):
 smooth = [{k: float(np.mean([row[k] for row in log[i : i + 10]])) for k in log[0]} for i in range(0, len(log), 10)]
 show.lines(
     range(0, len(log), 10),
-    {"matching, of G": [row["matching"] for row in smooth], "KL": [row["kl"] for row in smooth]},
+    {"matching, of G": [row["matching"] for row in smooth]},
     xlabel="step",
     ylabel="loss",
-    alt="The matching loss of the generator and the KL term against training steps, means of ten steps.",
+    alt="The matching loss of the generator against training steps, means of ten steps: it falls.",
 )
+print(f"KL, at the first and the last: {smooth[0]['kl']:.3f}, {smooth[-1]['kl']:.3f}")
 show.film(
     np.stack([show.grid(worlds.base.to_uint8(p).repeat(2, 1).repeat(2, 2), columns=4) for p in seen]),
     alt="A film of four sketches as training goes on: from gray to the colors of grounds, and blots on them.",
@@ -355,9 +367,10 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# And how unlike each other are the pictures of one caption? (Diversity, as chapter 04 measures it, when each system had been
-# trained; on the split val. The row `stackgan` is Stage II alone, after Stage I. And what is blurred varies much: diversity is no
-# merit without facts.)
+# (Of sixty captions of each split only: a difference of 0.05 may be chance.) And how unlike each other are the pictures of one
+# caption? Diversity is measured as in chapter 04, on the split val, at the end of each training. Steps and minutes of the row `stackgan`
+# are those of Stage II, and come on top of Stage I's; its facts and diversity are of both together. (What is blurred varies much:
+# diversity is no merit without facts.)
 
 # %%
 rows = []
@@ -370,9 +383,8 @@ for before in ("aligndraw", "gan_cls", "stackgan_1", "stackgan"):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that our small StackGAN keeps about as many facts of flowers as GAN-INT-CLS does, and more of birds, in pictures twice
-# as large that vary more; of combinations that neither has seen (novel) it keeps no more. What its noise costs can be measured:
-# with less of it than it was trained with, Stage I keeps hardly more.
+# **Notice** that our small StackGAN keeps about as many facts as GAN-INT-CLS does, in pictures twice as large that vary more, and
+# took three times as long to train. What its noise costs can be measured, too: here Stage I gets less of it than it was trained with.
 
 # %%
 rows = []
@@ -380,15 +392,16 @@ for name in WORLDS:
     world = worlds.load(name)
     asked = [world.caption("test", i)[0] for i in range(N)]
     rows.append({"world": name})
-    for scale in (1.0, 0.5, 0.0):
+    for title, scale in {"all": 1.0, "half": 0.5, "none": 0.0}.items():
         z_, eps_ = noise(0, N, sum(dims)).split(dims, 1)
         with torch.no_grad():
             drawn = stage1(z_, scale * eps_, system.embed(asked))["picture"]
-        rows[-1][f"Stage I, {scale:g} of the noise"] = caption_accuracy(drawn, asked, world).accuracy
+        rows[-1][f"Stage I, {title} of the noise"] = caption_accuracy(drawn, asked, world).accuracy
 show.table(rows, digits=2)
 
 # %% [markdown]
-# The rest is the task: the paper had photographs, one caption of which fits thousands of pictures, and days.
+# **Notice** that it keeps hardly more: noise is not what keeps it from the ceiling. (The paper had photographs, captions that fit
+# thousands of pictures each, and days of training.)
 #
 # ## At full size
 

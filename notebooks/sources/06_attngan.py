@@ -55,6 +55,8 @@ show.pictures(
 )
 
 # %% [markdown]
+# Colors and grounds are right, also at night; five petals and the long bill are not to be seen.
+#
 # ## The story
 #
 # November 2017. Tao Xu, Pengchuan Zhang, Qiuyuan Huang, Han Zhang, Zhe Gan, Xiaolei Huang and Xiaodong He look at what
@@ -100,6 +102,8 @@ for k, word in enumerate(("a", "black")):
     print(f"{word!r}, words number {places}: cosines", [f"{v:.2f}" for v in alike[0, 1:].tolist()])
 
 # %% [markdown]
+# The three *a* have little in common, the two *black* much, but they are not the same vector.
+#
 # ## Part 2: DAMSM, who looks where
 #
 # The *deep attentional multimodal similarity model* answers one question: does this caption fit this picture? A CNN
@@ -110,7 +114,7 @@ for k, word in enumerate(("a", "black")):
 #    \alpha_{ij} = \frac{e^{\gamma_1 \bar s_{ij}}}{\sum_k e^{\gamma_1 \bar s_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} v_j $$
 #
 # $c_i$ is what the word found. A caption fits as well as its words find what they mean (equation 10, without its exponent
-# $1/\gamma_2$, as in the released code):
+# $1/\gamma_2$, as in the released code; $\gamma_1$ says how sharply a word looks, $\gamma_2$ how much the best words count):
 #
 # $$ R = \log \sum_i e^{\gamma_2 \cos(c_i,\, e_i)} $$
 
@@ -123,7 +127,7 @@ show.source(damsm.word_attention, damsm._looks, damsm.word_scores)
 #
 # Nobody tells DAMSM which region shows which word. It only has to find, in a batch, the right caption for each picture
 # and the right picture for each caption: a cross-entropy in both directions, over words and over sentences (equations
-# 11 to 13). CUB has several photographs of one species, so the paper leaves pairs of the same class out; our captions
+# 11 to 13). CUB has several photographs of one species, so the released code leaves pairs of the same class out; our captions
 # promise only a few facts, so we leave out the pairs in which a caption *happens* to be true of another picture.
 
 # %%
@@ -133,7 +137,7 @@ show.source(matching_loss, damsm.also_fits)
 # ### Train one
 #
 # A new text encoder and new linear maps, on the frozen CNN. **R-precision** is the paper's measure: of a picture's own
-# caption and 99 others, does one that fits come first? (In the paper only its own counts.) By chance it is as many as fit.
+# caption and 99 others, does one that fits come first? (In the paper only its own counts.) A guess would be right as often as captions fit, and so is a new model.
 
 # %%
 recipe = damsm.recipe()
@@ -156,7 +160,7 @@ show.lines(
     {name: [row[name] for row in losses] for name in ("words", "sentences")},
     xlabel="step",
     ylabel="loss",
-    alt="The word loss and the sentence loss against training steps: both fall, fast at first.",
+    alt="The word loss and the sentence loss against training steps: both fall, that of words fast at first.",
 )
 teacher = DAMSM.load()
 shipped = recipe.evaluate(teacher)
@@ -174,6 +178,8 @@ show.table(
 )
 
 # %% [markdown]
+# In 80 steps it hardly begins to learn; the shipped one took thousands.
+#
 # ### Ask it
 #
 # With the trained model that ships with the course. Which of 200 pictures fit a caption best?
@@ -203,8 +209,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** what it confuses: colors and backgrounds come easily, counting is hard. What DAMSM does not see, it cannot
-# teach.
+# **Notice** what it confuses: backgrounds and leaves come easily, a color is found, but not always where it should be (some have a
+# blue edge only), and counting is hard. What DAMSM does not see, it cannot teach.
 #
 # And the other way round, which captions fit a picture best?
 
@@ -222,9 +228,12 @@ show.pictures(
 )
 
 # %% [markdown]
+# The third flower has green leaves, not red ones: DAMSM errs here, too.
+#
 # ### See where it looks
 #
-# $\alpha$ has one map per word. Bright is where the word looks.
+# $\alpha$ has one map per word. Bright is where the word looks; each map has its own scale, so that one that is bright all over looks
+# nowhere in particular.
 
 
 # %%
@@ -248,8 +257,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that colors look where they are, and that many words look anywhere, also some that name a part: nothing forces them
-# to. Attention maps are a view into a model, not an explanation of it.
+# **Notice** that colors look where they are, that many words look everywhere alike, even some that name a part, and that *flower* looks
+# at all but the flower: nothing forces them to. Attention maps are a view into a model, not an explanation of it.
 #
 # ## Part 3: a generator that asks
 #
@@ -279,7 +288,7 @@ show.pictures(
     [f"{p.shape[-1]} x {p.shape[-1]}" for p in seen["pictures"] for _ in CAPTIONS],
     columns=4,
     inches=1.9,
-    alt="The pictures of all stages, one row each: larger and finer from row to row; some also change their colors on the way.",
+    alt="The pictures of all stages, one row each: the second adds what the first lacked, the third hardly more than pixels.",
 )
 
 # %%
@@ -289,7 +298,7 @@ for stage, looks in zip((2, 3), seen["attention"], strict=True):
     looks, drawn = looks[k, : len(names)], seen["pictures"][-1][k]
     show.pictures(
         torch.stack([drawn, *(spotlight(drawn, look, looks.max()) for look in looks)]),
-        [f"(before stage {stage})", *names],
+        ["(finished)", *names],
         columns=7,
         inches=1.45,
         alt=f"The picture drawn for '{CAPTIONS[k]}', and one copy for each word, bright where stage {stage} asked for it.",
@@ -300,8 +309,9 @@ for stage, looks in zip((2, 3), seen["attention"], strict=True):
 
 # %% [markdown]
 # All words of a stage have the same scale here: bright is much of the weight. This attention, too, has to be learned from nothing but
-# the losses, and in our small model it chooses only now and then, a color's place most clearly; most places hear a mixture of all
-# words. Does it matter, then, what the words say? Draw with another caption's words but the own sentence, and the other way round:
+# the losses, and in our small model it chooses only now and then: in stage 2 *yellow* finds the belly; in stage 3 hardly any
+# word finds anything, and most places hear a mixture of all. (A black place cannot look bright: the picture is lit by the maps.) Does it
+# matter, then, what the words say? Draw with another caption's words but the own sentence, and the other way round:
 
 # %%
 rows, n = [], 60
@@ -322,7 +332,8 @@ for world in (flowers, birds):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that the sentence decides most, and the words the rest.
+# **Notice** that the sentence decides nearly everything: with another's, hardly more of flowers is kept than by chance, whatever the
+# words say. For birds, whose parts have colors of their own, the words add a good deal to their own sentence.
 #
 # ### Its losses
 #
@@ -330,6 +341,8 @@ show.table(rows, digits=2)
 # *sentence*? G must please all of them, and DAMSM:
 #
 # $$ L_G = \sum_k \Big( -\log D_k(x_k) - \log D_k(x_k, \bar e) \Big) + \lambda\, L_{\mathrm{DAMSM}} + L_{\mathrm{KL}} $$
+#
+# ($x_k$ is the picture of stage $k$, $D_k$ its discriminator, $\bar e$ the sentence.)
 
 # %%
 show.source(attngan.discriminator_loss, attngan.losses)
@@ -343,23 +356,24 @@ show.source(attngan.discriminator_loss, attngan.losses)
 print(f"lambda of the small model: {system.config.damsm_weight}")
 
 # %% [markdown]
-# Like all of our small GANs it also learns by `matching`, which chapter 04 explains, but a picture has to find its caption among many
-# more than those of its batch, of whose few captions two or three facts tell the right one. And G must not be asked too early
-# whether its pictures look true *whatever they show*: most true pictures are bright, and a flower at night has to pass as a dim
-# one first, of which there are none. Our first AttnGAN was asked so from the start, and never drew a night. Now it hears about
-# captions first (`alone_from`, in the recipe at the end of `t2i_course/gan/attngan.py`).
-
-# %% [markdown]
+# Like all of our small GANs it also learns by `matching` (chapter 04). Among the few captions of a batch two or three facts
+# already give the right one away, so here a picture has to find its caption among many more. `matching` hears only the sentence,
+# and counts more than the DAMSM: that is why ours hears its sentence first. And our first AttnGAN never drew a dark sky. We think
+# that G was asked too early whether its pictures look true *whatever they show*: most true pictures are bright, and a flower at
+# night has to pass as a dim one first, of which there are none. Now it hears about captions first (`alone_from`, in the recipe at
+# the end of `t2i_course/gan/attngan.py`), and draws nights. But other things were changed with it (it hears its sentence louder,
+# meets more wrong captions, and D learns faster), and we have not tried each alone.
+#
 # ## Play
 #
-# Change the words; change the seed; and choose a word to see who asked for it.
+# Change the words; change the seed; and choose a word to see which places of stage 2 asked for it.
 
 
 # %%
 def paint(caption: str, seed: int, word: int) -> np.ndarray:
-    """The stages of one drawing, and where the last one asked for a word: uint8 (H, W, 3)."""
+    """The stages of one drawing, and where the second one asked for a word: uint8 (H, W, 3)."""
     stages = list(system.frames([caption], seed))
-    looks = system.explain([caption], seed)["attention"][-1][0]
+    looks = system.explain([caption], seed)["attention"][0][0]
     last = spotlight(stages[-1][0], looks[min(word, len(looks)) - 1], looks.max())
     return show.grid(worlds.base.to_uint8(torch.cat([*stages, last[None]])), columns=4)
 
@@ -394,10 +408,15 @@ for world in (flowers, birds):
 show.table(rows, digits=2)
 
 # %% [markdown]
+# **Notice** that AttnGAN is clearly ahead with flowers, and level with StackGAN with birds. (Of forty captions of each split only: 0.1 may be
+# chance, and the same system has other numbers in other chapters. Chance is what true pictures of *other* captions keep; who draws
+# blurs can fall below it.)
+#
 # ## A score from one's own teacher
 #
-# The paper also reports R-precision: drawn pictures are shown to DAMSM, which has to find their captions. Let us do
-# the same, for drawn pictures and for *true* ones, and ask the judge about both.
+# The paper also reports R-precision: drawn pictures are shown to DAMSM, which has to find their captions. Let us do the same, for drawn
+# pictures and for *true* ones, and ask the judge about both. As in the paper, only a picture's own caption counts now, and not another
+# that happens to fit, so these numbers are lower than those above.
 
 # %%
 n = 120
@@ -414,8 +433,8 @@ with torch.no_grad():
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that DAMSM finds the captions of drawn pictures *more often* than those of true ones, while the judge finds far less
-# of them in the drawn ones. G was trained to please DAMSM; asking DAMSM whether it succeeded is asking the teacher whether
+# **Notice** that DAMSM finds the captions of drawn pictures *more often* than those of true ones, while the judge finds far fewer
+# of their facts in the drawn ones. G was trained to please DAMSM; asking DAMSM whether it succeeded is asking the teacher whether
 # the pupil has learned to please the teacher. The same holds, less plainly, for the Inception score of MS-COCO in the
 # paper: DAMSM's eyes are an Inception network trained on ImageNet, and so is the network that gives the score.
 #
@@ -434,7 +453,7 @@ show.table(rows, digits=2)
 # On birds, where every picture has one thing in its middle, each system looks better than the one before. On MS-COCO,
 # with several things in their places, the scores rose three times over, and the pictures were still not ones in which a person could
 # say what is where. From 2018 to 2020 many papers added a part to this design: a memory, a second discriminator, a
-# caption model that reads the picture back. The six axes of the course say what stayed as it was: tens of thousands of pictures, a text
+# caption model that reads the picture back. The six axes of chapter 00 say what stayed as it was: tens of thousands of pictures, a text
 # encoder that had read nothing but their captions, a generator of ten million parameters, and the instability of GANs.
 #
 # ## Load the published weights

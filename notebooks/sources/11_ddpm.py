@@ -489,8 +489,8 @@ show.pictures(
 
 # %% [markdown]
 # **Notice**, in the rows, that with enough steps the samplers without fresh noise arrive at the *same* picture: it follows
-# from the noise that they started with. (With four, DPM-Solver and PLMS are still on their way; which of them gets there
-# soonest, so few captions cannot say.) DDPM, which adds its own, ends elsewhere with each number of steps. That makes seeds
+# from the noise that they started with. (With four, DPM-Solver is still on its way, and PLMS with eight, too: it is
+# the last. Which of the others is soonest, so few captions cannot say.) DDPM, which adds its own, ends elsewhere with each number of steps. That makes seeds
 # meaningful, pictures editable (chapter 15), and noise a kind of latent.
 #
 # ## Play
@@ -558,10 +558,11 @@ print(
 # %% [markdown]
 # (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were trained
 # before.) **Notice** that history repeats itself on our pictures only in part: the DDPM keeps more of birds than the AttnGAN, and
-# less of flowers. But it was trained for less time, its loss says how far it is, no second network has to be kept in balance with it,
-# and whoever has the patience (or a GPU) goes on; the AttnGAN needed tricks that took us many trials (chapter 06). It draws
-# in one step, though, and 128 x 128 pixels; ours takes many steps for 64 x 64. To draw large with little is the subject of chapters 13
-# and 14.
+# less of flowers, though about as much of new ones. (Of thirty captions only.) But it was trained for less time, its loss says
+# how far it is, no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on; the AttnGAN
+# needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128 pixels; the DDPM takes
+# ten steps in this table, and more for good pictures, for 64 x 64. To draw large with little is the subject of chapters 13 and
+# 14.
 #
 # ## Exercise: a step of DDIM
 #
@@ -609,5 +610,5 @@ print(check(ddim_step_solution))
 # %% [markdown]
 # ## What came next
 #
-# DDPM drew whatever it liked. Within a year it was told what to draw: by a class, by the gradient of a classifier, and by
+# The DDPM of 2020 drew whatever it liked. Within a year it was told what to draw: by a class, by the gradient of a classifier, and by
 # a caption, with a knob that says how strictly. That knob is the next chapter.

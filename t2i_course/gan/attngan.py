@@ -11,7 +11,8 @@ And the finished picture must let a DAMSM (damsm.py) find its caption among othe
     L_G = sum over stages of L_GAN + L_KL + lambda L_DAMSM        (equation 3; the KL term is in the released code)
 
 where each stage has a discriminator of its own that judges the picture alone and the picture with its sentence
-(equations 4 and 5, without the half before each term, as in the released code). Sizes 64, 128, 256.
+(equations 4 and 5; as in the released code, G's terms lack their half, and D meets wrong captions, too: what is true
+counts a half, twice, and what is not a third, three times). Sizes 64, 128, 256.
 B captions, T words, D dims of a word, C channels, N places (H x W).
 """
 
@@ -234,7 +235,7 @@ def losses(
     stages = list(zip(config.sizes, discriminators, reals, out["pictures"], strict=False))
 
     terms = {}
-    for size, d, real, drawn in stages:  # true and drawn pictures in one batch: see `judged_together`
+    for size, d, real, drawn in stages:  # in one batch, lest batch norm tell true from drawn
         seen, seen_drawn = d.look(torch.cat([real, drawn.detach()])).chunk(2)
         loss = discriminator_loss(d, seen, seen_drawn, sentence, wrongs, alone)
         terms[f"at {size}"] = with_matching(d, loss, seen, candidates, same=same)["loss"]
@@ -351,12 +352,13 @@ def recipe(
     """How the small AttnGAN is trained, on flowers and birds, with a frozen DAMSM: pictures of 32, 64 and 128.
 
     Other than in the paper, pictures are compared with `others` besides the captions of their batch: of sixteen, two or
-    three facts tell the right one. D is `ahead` of G by so many steps, each picture meets four wrong captions, and the
-    first weights make mu about as large as its noise, as with StackGAN. Pictures are judged alone only from a step on,
-    as most of them are bright: a flower at night has to pass as a dim one first, which looks like none of them. The
-    last stage joins late, as it costs more than all the others; until then the DAMSM looks at the stage before. Lambda
-    is small: with more, G paints what the DAMSM's eyes want to see before it has learned from D what a picture is. And
-    the DAMSM sees drawn pictures `augmented`.
+    three facts tell the right one. D is `ahead` of G by so many steps, each picture meets four wrong captions (six
+    while D is ahead), both learn at twice the rate and by `matching`, and the first weights let mu be heard through its
+    noise, as with StackGAN. Pictures are judged alone only from a step on, as most of them are bright: a flower at
+    night has to pass as a dim one first, which looks like none of them. The last stage joins late, as it costs more
+    than all the others; its D is not ahead, and until it joins the DAMSM looks at the stage before. Lambda is small:
+    with more, G paints what the DAMSM's eyes want to see before it has learned from D what a picture is. And the DAMSM
+    sees drawn pictures `augmented`.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -399,9 +401,10 @@ def recipe(
     def system(net):
         return AttnGAN(damsm.text.cpu(), known, copy.deepcopy(net["generator"]).cpu(), config)
 
-    def sheet(net, step):
-        best = -1 if step > last_stage_from else -2  # until the last stage has joined, the one before
-        return sample_sheet(lambda *what: list(system(net).frames(*what))[best], WORLDS, each=16)
+    def draw(net):
+        norm = net["generator"].next[-1].refine[-1][2]  # has seen no batch until the last stage has joined
+        stage = -1 if norm.num_batches_tracked else -2
+        return lambda captions, seed=0: list(system(net).frames(captions, seed))[stage]
 
     def optimisers(net):
         return {part: torch.optim.Adam(net[part].parameters(), 4e-4, (0.5, 0.999)) for part in net}
@@ -416,8 +419,8 @@ def recipe(
         schedule=constant,
         ema=0.995,
         grad_clip=None,
-        evaluate=lambda net: caption_accuracies(system(net).draw, WORLDS),
-        sample=sheet,
+        evaluate=lambda net: caption_accuracies(draw(net), WORLDS),
+        sample=lambda net, step: sample_sheet(draw(net), WORLDS, each=16),
         every=1000,
         leave_out=("discriminators.",),
     )

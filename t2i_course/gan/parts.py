@@ -65,11 +65,14 @@ def matching(match: nn.Module, seen: Tensor, text: Tensor, same: Tensor | None =
     text may go on with captions of other pictures, (B + K, E), and same (B + K, B) say which also fit.
 
     `match` is D's layer from the one to the other. It tells D of each picture not just that a caption is wrong, but
-    which one is right, as a text encoder is taught; GANs did so from 2018 on (AttnGAN's DAMSM, XMC-GAN). Our small ones
-    need it: from the single number "true or not" alone, D takes many times as long to learn what petals look like.
+    which one is right, as a text encoder is taught; XMC-GAN (2021) taught its D so, while AttnGAN's DAMSM tells G the
+    same, but is frozen, and no part of D. Our small ones need it: from the single number "true or not" alone, D takes
+    many times as long to learn what petals look like.
     """
     pictures = F.normalize(match(seen.flatten(1)).float(), dim=1)
-    return matching_loss(LOGIT_SCALE * F.normalize(text.float(), dim=1) @ pictures.T, same)
+    with torch.autocast(seen.device.type, enabled=False):  # bf16 has no fine cosines
+        scores = LOGIT_SCALE * F.normalize(text.float(), dim=1) @ pictures.T
+    return matching_loss(scores, same)
 
 
 def with_matching(

@@ -43,7 +43,7 @@ from .parts import (
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
 
-KL_WEIGHT = 2.0
+KL_WEIGHT = 2.0  # lambda, as released; the paper has 1
 
 
 @dataclass(frozen=True)
@@ -299,16 +299,18 @@ class StackGAN:
 def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
-    A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns
-    to enlarge them, and does not read. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns
-    which captions are right, each picture meets four wrong captions, both learn at twice the rate, and by
-    `matching`. And the first weights make mu about as large as its noise, in which our encoder's small numbers
-    would be drowned. stage1: the weights that Stage II sketches with, if not those that ship.
+    A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns to
+    enlarge them, and does not read. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns which
+    captions are right, each picture meets four wrong captions (six while D is ahead), both learn at twice the rate, and
+    by `matching`. And the first weights let mu be heard through its noise, in which our encoder's small numbers would
+    be drowned. stage1: the weights that Stage II sketches with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
     config, encoder, stage = VARIANTS["small"], CharCNNRNN.load("small"), int(name[-1])
+    if stage1 and stage == 1:
+        raise ValueError("Stage I sketches with its own weights: stage1 is for stackgan_2.")
     size, batch_size = (64, 32) if stage == 1 else (config.size, 16)
 
     def start():

@@ -4,7 +4,7 @@
     python -m t2i_course.judge.seeds RUN/attngan.json ...
 
 The second command keeps what the records beside exported weights say in data/benchmarks/seeds.json, one for each recipe
-and seed.
+with its options, steps and seed.
 """
 
 from __future__ import annotations
@@ -21,31 +21,39 @@ KEPT = ("recipe", "seed", "steps", "seconds", "hardware", "commit", "date", "met
 
 
 def load() -> list[dict]:
-    """All that is known, by recipe and seed."""
+    """All that is known, by recipe, options, steps and seed."""
     return json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
 
 
 def add(records: Sequence[str | Path]) -> list[dict]:
-    """Keep what these records (.json) say; a newer one of the same recipe and seed replaces the older.
+    """Keep what these records (.json) say; one that is read later replaces another of the same run.
 
     Raises ValueError for a file that is no record of a training, or one without metrics.
     """
-    known = {(row["recipe"], row["seed"]): row for row in load()}
+    known = {_run(row): row for row in load()}
     for file in records:
         try:
             record = json.loads(Path(file).read_text("utf-8"))
-            row = {name: record[name] for name in KEPT}
+            row = {name: record[name] for name in KEPT} | {"options": record.get("options", {})}
+            if not row["metrics"]:
+                raise KeyError("metrics")
         except FileNotFoundError:
             raise ValueError(f"There is no file {file}.") from None
         except (ValueError, KeyError, TypeError):
             raise ValueError(
                 f"{file} is no record of a training with its metrics: `t2i train --export` writes one."
             ) from None
-        known[row["recipe"], row["seed"]] = row
+        known[_run(row)] = row
     rows = [known[key] for key in sorted(known)]
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(FILE, (json.dumps(rows, indent=1) + "\n").encode())
+    if records:
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(FILE, (json.dumps(rows, indent=1) + "\n").encode())
     return rows
+
+
+def _run(row: dict) -> tuple:
+    """What tells one run from another."""
+    return row["recipe"], json.dumps(row["options"], sort_keys=True), row["steps"], row["seed"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

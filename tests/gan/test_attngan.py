@@ -229,6 +229,32 @@ def test_one_training_step_at_full_size(variant):
     assert all(not torch.equal(p, before[name]) for name, p in net.named_parameters() if p.grad is None or p.grad.any())
 
 
+def test_without_alone_nothing_is_judged_alone_and_each_picture_meets_its_wrong_captions(damsm):
+    config = replace(TINY, stages=1)
+    net, same = attngan.build(config).train(), torch.zeros(3, 3, dtype=torch.bool)
+    (d,), asked = net["discriminators"], []
+    d.compare.register_forward_pre_hook(lambda _, args: asked.append(len(args[0])))
+    d.alone.register_forward_hook(lambda *_: pytest.fail("judged alone"))
+    real = [torch.randn(3, 3, 64, 64)]
+    for _, terms in attngan.losses(net, damsm, real, some_text(), same, config, wrongs=2, alone=False):
+        terms["loss"].backward()
+    assert asked == [12, 12]  # 3 true, 6 wrong, 3 drawn
+
+
+def test_the_recipe_changes_at_its_steps(monkeypatch):
+    recipe, given = attngan.recipe(ahead=1, alone_from=3, last_stage_from=4, others=4), []
+
+    def seen(net, damsm, reals, text, same, config, **options):
+        given.append((len(reals), len(text[1]), options["alone"], options["wrongs"]))
+        return iter(())
+
+    monkeypatch.setattr(attngan, "losses", seen)
+    net, batch = recipe.build(), next(worlds.mixed_batches(attngan.WORLDS, "val", 128, 16, n=16))
+    for step in (2, 3, 4):
+        list(recipe.losses(net, (step, batch)))
+    assert given == [(2, 20, False, 4), (2, 20, True, 4), (3, 20, True, 4)]
+
+
 @trained
 def test_the_shipped_model_draws_its_captions_alone_as_in_a_batch():
     system = AttnGAN.load()
@@ -259,6 +285,12 @@ def test_the_shipped_model_draws_more_of_its_captions_than_chance():
         pictures = system.draw(captions)
         right = caption_accuracy(pictures, captions, world).accuracy
         assert right > 0.15 + caption_accuracy(pictures.roll(1, 0), captions, world).accuracy
+
+
+@trained
+def test_the_shipped_model_draws_nights():
+    day, night = AttnGAN.load().draw(["a flower in the grass", "a flower at night"], seed=3)
+    assert day.mean() > night.mean() + 0.3
 
 
 @trained

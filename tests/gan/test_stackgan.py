@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from t2i_course.gan import stackgan
 from t2i_course.gan.parts import judged_together
@@ -189,3 +190,12 @@ def test_the_shipped_model_draws_other_pictures_for_other_captions():
 def test_what_was_measured_is_recorded(name):
     record = json.loads((WEIGHTS / f"{name}.json").read_text())
     assert {"flowers", "birds", "flowers.diversity", "birds.diversity"} <= record["metrics"].keys()
+
+
+def test_stage_2_sketches_with_the_weights_that_it_is_given(tmp_path):
+    other, file = stackgan.build(VARIANTS["small"], 1)["generator"], tmp_path / "other.safetensors"
+    save_file({f"generator.{k}": t for k, t in other.state_dict().items()}, file)
+    net = stackgan.recipe("stackgan_2", stage1=str(file)).build()
+    assert torch.equal(net["generator"].stage1.to_picture.weight, other.to_picture.weight)
+    with pytest.raises(ValueError, match="stage1 is for stackgan_2"):
+        stackgan.recipe("stackgan_1", stage1=str(file))

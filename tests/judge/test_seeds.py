@@ -36,11 +36,22 @@ def test_records_are_kept_by_recipe_and_seed_and_newer_ones_replace_older(record
 
 def test_what_is_no_record_is_refused_and_nothing_is_lost(record, tmp_path, capsys):
     seeds.main([str(record("a.json"))])
-    broken, without = tmp_path / "broken.json", record("without.json")
+    broken, without, empty = tmp_path / "broken.json", record("without.json"), record("empty.json", metrics={})
     broken.write_text("{")
     without.write_text('{"recipe": "attngan"}')
-    for file, message in ((broken, "is no record"), (without, "is no record"), (tmp_path / "no.json", "no file")):
+    wrong = {broken: "is no record", without: "is no record", empty: "is no record", tmp_path / "no.json": "no file"}
+    for file, message in wrong.items():
         with pytest.raises(SystemExit):
             seeds.main([str(record("b.json", seed=5)), str(file)])
         assert message in capsys.readouterr().err
     assert [row["seed"] for row in seeds.load()] == [0]
+
+
+def test_a_run_with_options_or_fewer_steps_is_another_one(record):
+    seeds.add([record("a.json"), record("b.json", options={"others": 0}), record("c.json", steps=5)])
+    assert [(row["options"], row["steps"]) for row in seeds.load()] == [({"others": 0}, 10), ({}, 5), ({}, 10)]
+
+
+def test_without_records_what_is_known_is_shown_and_nothing_is_written(record):
+    assert seeds.add([]) == []
+    assert not seeds.FILE.exists()
