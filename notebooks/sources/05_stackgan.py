@@ -137,8 +137,8 @@ heard = (means.std(0) > sigma).sum().item()
 print(f"{heard} of {means.shape[1]} numbers say more than their noise (spread of mu above sigma)")
 
 # %% [markdown]
-# It does: nearly every $\sigma$ is below 1, and nearly all numbers are louder than their noise. So does a draw still tell which caption
-# it came from: is the nearest mean still its own?
+# It does: each number's mean $\sigma$ is below 1, and nearly all are louder than their noise. Does a draw still tell which caption it
+# came from: is the nearest mean its own?
 
 # %%
 torch.manual_seed(0)

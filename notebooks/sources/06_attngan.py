@@ -137,7 +137,8 @@ show.source(matching_loss, damsm.also_fits)
 # ### Train one
 #
 # A new text encoder and new linear maps, on the frozen CNN. **R-precision** is the paper's measure: of a picture's own
-# caption and 99 others, does one that fits come first? (In the paper only its own counts.) A guess would be right as often as captions fit, and so is a new model.
+# caption and 99 others, does one that fits come first? (In the paper only its own counts.) A guess would be right as
+# often as captions fit, and so is a new model.
 
 # %%
 recipe = damsm.recipe()
@@ -416,7 +417,7 @@ show.table(rows, digits=2)
 #
 # The paper also reports R-precision: drawn pictures are shown to DAMSM, which has to find their captions. Let us do the same, for drawn
 # pictures and for *true* ones, and ask the judge about both. As in the paper, only a picture's own caption counts now, and not another
-# that happens to fit, so these numbers are lower than those above.
+# that happens to fit, so true birds score lower than above.
 
 # %%
 n = 120

@@ -490,8 +490,8 @@ show.pictures(
 # %% [markdown]
 # **Notice**, in the rows, that with enough steps the samplers without fresh noise arrive at the *same* picture: it follows
 # from the noise that they started with. (With four, DPM-Solver is still on its way, and PLMS with eight, too: it is
-# the last. Which of the others is soonest, so few captions cannot say.) DDPM, which adds its own, ends elsewhere with each number of steps. That makes seeds
-# meaningful, pictures editable (chapter 15), and noise a kind of latent.
+# the last. Which of the others is soonest, so few captions cannot say.) DDPM, which adds its own, ends elsewhere with each
+# number of steps. That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent.
 #
 # ## Play
 
