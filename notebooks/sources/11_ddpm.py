@@ -57,6 +57,10 @@ show.pictures(
 )
 
 # %% [markdown]
+# (All pictures of this chapter, unless it is said, are drawn with a guidance scale of 3, which exaggerates what the caption
+# changes. Chapter 12 is about it.)
+
+# %% [markdown]
 # ## The story
 #
 # In 2015 Jascha Sohl-Dickstein, Eric Weiss, Niru Maheswaranathan and Surya Ganguli borrow an idea from physics: a drop
@@ -70,7 +74,7 @@ show.pictures(
 #
 # ## Destroy
 #
-# One step keeps a little less of the picture, and adds a little noise, so that the whole stays as loud as it was:
+# One step keeps a little less of the picture, and adds a little noise, so that what has variance 1 keeps it:
 #
 # $$ q(x_t \mid x_{t-1}):\qquad x_t = \sqrt{1-\beta_t}\; x_{t-1} + \sqrt{\beta_t}\; \epsilon, \qquad \epsilon \sim N(0, 1) $$
 
@@ -90,14 +94,19 @@ show.film(
 )
 
 # %% [markdown]
-# A thousand steps for one training example would be slow. But a sum of Gaussians is a Gaussian. Two steps keep
-# $\sqrt{(1-\beta_1)(1-\beta_2)}$ of the picture, and whatever variance the picture has lost, the noise has won. So with
-# $\bar\alpha_t = \prod_{s \le t} (1-\beta_s)$ any step can be reached **at once** (equation 4):
+# A thousand steps for one training example would be slow. But a sum of Gaussians is a Gaussian, and their variances add up.
+# After two steps the picture is multiplied with $\sqrt{(1-\beta_1)(1-\beta_2)}$. Of the noise, the first step's has the variance
+# $\beta_1$, of which the second step keeps $1-\beta_2$, and adds $\beta_2$ of its own:
+#
+# $$ (1-\beta_2)\,\beta_1 + \beta_2 = 1 - (1-\beta_1)(1-\beta_2) $$
+#
+# The same again and again, and with $\bar\alpha_t = \prod_{s \le t} (1-\beta_s)$ any step can be reached **at once** (equation 4 of
+# Ho et al. 2020):
 #
 # $$ q(x_t \mid x_0):\qquad x_t = \sqrt{\bar\alpha_t}\; x_0 + \sqrt{1-\bar\alpha_t}\; \epsilon $$
 
 # %%
-show.source(Process.add_noise)
+show.source(Process.at, Process.add_noise)
 
 # %% [markdown]
 # Do not believe it; measure it. Twenty thousand times the same pixel value goes down step by step, and
@@ -151,10 +160,29 @@ show.lines(
 #
 # And these are the library's lines. Algorithm 1 is `simple_loss`. Algorithm 2 is written in two halves, because every
 # later sampler shares the first: *guess* the picture $x_0$ from the noise, then go *a little way* towards it, to the mean
-# of $q(x_s \mid x_t, x_0)$ (equation 7).
+# of the way back if both ends are known (equation 7, where $s$ is the timestep before $t$, or any earlier one):
+#
+# $$ q(x_s \mid x_t, x_0):\qquad \text{mean}\quad \frac{\sqrt{\bar\alpha_s}\,\beta}{1-\bar\alpha_t}\, x_0 +
+#    \frac{\sqrt{1-\beta}\,(1-\bar\alpha_s)}{1-\bar\alpha_t}\, x_t, \qquad
+#    \text{variance}\quad \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,\beta, \qquad \beta = 1 - \bar\alpha_t / \bar\alpha_s $$
+#
+# (In the listings signal is $\sqrt{\bar\alpha_t}$ and sigma $\sqrt{1-\bar\alpha_t}$. There $t$ counts from 0; $-1$ is the
+# finished picture.)
 
 # %%
-show.source(simple_loss, samplers.guess, samplers.ddpm)
+show.source(simple_loss, samplers.guess, Process.posterior, samplers.ddpm)
+
+# %% [markdown]
+# Are the two halves Algorithm 2? Its mean beside the library's, for the same answer of a network:
+
+# %%
+x_t, eps = torch.randn(2, 500, dtype=torch.float64)
+for t in (1, 10, 500, 999):
+    signal, sigma = process.at(t, x_t)
+    of_x0, of_x_t, *_ = process.posterior(t, t - 1, x_t)
+    in_halves = of_x0 * (x_t - sigma * eps) / signal + of_x_t * x_t
+    algorithm_2 = (x_t - beta[t] / (1 - alpha_bar[t]).sqrt() * eps) / (1 - beta[t]).sqrt()
+    print(f"t = {t:3d}: the largest difference is {(in_halves - algorithm_2).abs().max():.0e}")
 
 # %% [markdown]
 # ## A world of two dimensions
@@ -216,12 +244,14 @@ show.lines(
     xlabel="step",
     ylabel="squared error",
     inches=(7, 2.2),
-    alt="The loss against training steps: it falls fast, then slowly, and never rises for long.",
+    alt="The loss against training steps: it falls fast, then slowly and unevenly, and stays far above zero.",
 )
+print(f"the last 200 steps: {np.mean(losses[-200:]):.2f}")
 
 # %% [markdown]
 # **Notice** that the loss does not go to zero, and should not: from a point that lies between two petals nobody can tell
-# which of them it came from. The best answer is the mean of all that are possible.
+# which of them it came from. The best answer is the mean of all that are possible. (A part of what is left is only that the
+# network is small, and learned for seconds.)
 #
 # Now every path from noise to the flower, once with fresh noise at each step (DDPM), once without (DDIM, below):
 
@@ -244,34 +274,52 @@ axes[0].scatter(*true_points(1500).T, s=2, color="#868C98")
 axes[0].set_title("true points")
 for axis, (name, path) in zip(axes[1:], paths.items(), strict=True):
     lines = torch.stack([begin, *path])
-    for k in range(24):
-        axis.plot(*lines[:, k].T, lw=0.7, alpha=0.8)
+    for k in range(6):
+        axis.plot(*lines[:, k].T, lw=0.8, alpha=0.8)
     axis.scatter(*lines[-1].T, s=3, color="#2E2A3B", zorder=3)
-    axis.set_title(f"{name}: 24 paths, 300 ends")
+    axis.set_title(f"{name}: 6 paths, 300 ends")
 for axis in axes:
-    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal")
+    axis.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal")
     axis.axis("off")
 show.figure(
-    fig, "True points on a flower of five petals; the jagged paths of DDPM and the smooth ones of DDIM end on it, too."
+    fig,
+    "True points on a flower of five petals; the jagged paths of DDPM and the smooth ones of DDIM end on it or near it.",
 )
 
 # %% [markdown]
-# Where does the network pull at a given time? Move $t$ from much noise to little. At first every arrow points to the
-# middle, the mean of all flowers; only late do the petals matter. *Coarse first, fine last* is what makes diffusion
-# work, and in pictures it is the same: first the light, then the forms, then the edges.
+# Where does the network pull at a given time? A line from each point of a grid to the network's guess, a dot. From left to right
+# there is less and less noise. At first every guess is the middle, the mean of all true points; only late do the petals matter. *Coarse first, fine last*: in pictures it is the same,
+# first the light, then the forms, then the edges.
+
+
+# %%
+def guesses(axis, t: int) -> None:
+    """What the network believes points to come from: a line from each point of a grid to a dot, its guess."""
+    line = torch.linspace(-2.4, 2.4, 13)
+    x = torch.cartesian_prod(line, line)
+    x0 = toy.split(denoise(x, t), x, t)[0]
+    axis.scatter(*true_points(800).T, s=1, color="#C7CAD1")
+    axis.plot(*torch.stack([x, x0]).permute(2, 0, 1), color="#2A9D8F", lw=0.5, alpha=0.5)
+    axis.scatter(*x0.T, s=6, color="#2E2A3B", zorder=3)
+    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", title=f"t = {t}")
+    axis.axis("off")
+
+
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.7))
+for axis, t in zip(axes, (800, 400, 100), strict=True):
+    guesses(axis, t)
+show.figure(
+    fig,
+    "Lines from the points of a grid to what the network believes they come from, for three timesteps: at first the middle of "
+    "the flower, at last its petals.",
+)
 
 
 # %%
 def field(t: int) -> np.ndarray:
-    """What the network believes a point to come from, as arrows from the points of a grid: uint8 (H, W, 3)."""
-    line = torch.linspace(-2.4, 2.4, 17)
-    x = torch.cartesian_prod(line, line)
-    x0 = toy.split(denoise(x, t), x, t)[0]
+    """The lines of one timestep: uint8 (H, W, 3)."""
     fig, axis = plt.subplots(figsize=(4.4, 4.4))
-    axis.scatter(*true_points(800).T, s=1, color="#C7CAD1")
-    axis.quiver(*x.T, *(x0 - x).T, angles="xy", scale_units="xy", scale=6, color="#2A9D8F", width=0.004)
-    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", title=f"t = {t}: towards the guess of x_0")
-    axis.axis("off")
+    guesses(axis, t)
     fig.canvas.draw()
     picture = np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()
     plt.close(fig)
@@ -280,8 +328,8 @@ def field(t: int) -> np.ndarray:
 
 show.play(
     field,
-    t=(5, 995, 10, 605),
-    alt="Arrows from a grid of points towards what the network believes they come from, for the timestep of the slider.",
+    t=(5, 905, 10, 255),
+    alt="Lines from a grid of points to what the network believes they come from, for the timestep of the slider.",
 )
 
 # %% [markdown]
@@ -295,18 +343,21 @@ show.play(
 show.source(Process.target, Process.split)
 
 # %% tags=["nbval-check-output"]
+torch.manual_seed(0)
 x0, eps, t = torch.randn(5, 2), torch.randn(5, 2), torch.tensor([0, 200, 500, 800, 999])
 for predicts in samplers.PREDICTIONS:
     as_it_is = Process(cosine(), predicts)
     x_t = as_it_is.add_noise(x0, t, eps)
     back = as_it_is.split(as_it_is.target(x0, t, eps), x_t, t)
-    same = [torch.allclose(found, wanted, atol=0.05) for found, wanted in zip(back, (x0, eps), strict=True)]
-    print(predicts.ljust(4), "-> x0 and eps again:", all(same))
+    off = [(found - wanted).abs().amax(1) for found, wanted in zip(back, (x0, eps), strict=True)]
+    print(
+        f"{predicts:4s} x0 and eps again, to within", ", ".join(f"{max(a, b):.0e}" for a, b in zip(*off, strict=True))
+    )
 
 # %% [markdown]
-# As equations they are the same; for a network they are not. At the end of the way, where hardly any picture is left, a
-# small error in the noise is an enormous error in the picture, which is divided by $\sqrt{\bar\alpha_t}$. Where hardly any
-# noise is left it is the other way round. The small model of this chapter predicts the picture itself, because it looks
+# As equations they are the same (the five numbers are those of five timesteps; where hardly any picture is left, or hardly any
+# noise, even the computer's rounding grows); for a network they are not. At the end of the way, where hardly any picture is left, a small error in the noise is an enormous error in the
+# picture, which is divided by $\sqrt{\bar\alpha_t}$. Where hardly any noise is left it is the other way round. The small model of this chapter predicts the picture itself, because it looks
 # at blocks of 8 x 8 pixels: of 192 numbers of noise each must be guessed, while a clean block is mostly one color.
 # (Only of the finest detail it is not asked: with `detail` a part of $x_t$ passes by the network, nearly all of it where
 # there is hardly any noise, as in Karras et al. 2022.)
@@ -333,15 +384,16 @@ for name in ("ddpm_cifar10", "ddpm_256", "adm_256", "sd_1"):
         {"U-Net": name, "channels of its levels": str([int(VARIANTS[name].dim * m) for m in VARIANTS[name].mults])}
     )
     rows[-1]["parameters"] = f"{size:,}"
-small = system.unet.config
-rows.append({"U-Net": "small (this chapter)", "channels of its levels": str([int(small.dim * m) for m in small.mults])})
+ours = system.unet.config
+rows.append({"U-Net": "small (this chapter)", "channels of its levels": str([int(ours.dim * m) for m in ours.mults])})
 rows[-1]["parameters"] = f"{sum(p.numel() for p in system.unet.parameters()):,}"
 show.table(rows)
 
 # %% [markdown]
-# Of the loss, what the caption changes is a small part; most of it is edges and other details. Adam follows what is loud.
-# So the small one was trained by **Muon** (Jordan et al. 2024), which makes the directions of a gradient far more alike before it
-# takes a step:
+# A gradient of a layer is a matrix, and mostly a few of its directions are loud: what all pictures have in common. What few
+# pictures teach is in the soft ones. Adam makes single numbers alike (its first step is their sign), which helps the soft
+# directions only in part. The small one was trained by **Muon** (Jordan et al. 2024), which makes the directions
+# themselves far more alike before it takes a step:
 
 # %%
 from t2i_course.nn.muon import orthogonalised
@@ -350,11 +402,11 @@ show.source(orthogonalised)
 gradient = torch.randn(64, 3) @ torch.diag(torch.tensor([30.0, 3.0, 1.0])) @ torch.randn(3, 64) + 0.1 * torch.randn(
     64, 64
 )
-before, after = (torch.linalg.svdvals(m) for m in (gradient, orthogonalised(gradient)))
+steps_of = {"as it is": gradient, "Adam's first step": gradient.sign(), "Muon's step": orthogonalised(gradient)}
 show.table(
     [
         {"the loudest directions of a gradient": name, **{str(k + 1): (s[k] / s[0]).item() for k in (0, 1, 2, 9, 39)}}
-        for name, s in (("as it is", before), ("as Muon steps", after))
+        for name, s in ((name, torch.linalg.svdvals(m)) for name, m in steps_of.items())
     ],
     digits=2,
 )
@@ -368,19 +420,23 @@ from dataclasses import replace
 
 from t2i_course.diffusion import alignment
 
-spec = flowers.spec("val", 11)
-other = replace(spec, center_color="yellow")
-x = worlds.base.to_float(np.stack([flowers.render(s, 64) for s in (spec, other)]))
+specs = [
+    s for s in (flowers.spec("val", i) for i in range(300)) if s.center_color != "yellow" and s.center_size == "large"
+][:50]
+true, yellow = (
+    worlds.base.to_float(np.stack([flowers.render(s, 64) for s in some]))
+    for some in (specs, [replace(s, center_color="yellow") for s in specs])
+)
 changed = {
-    "a little noise": x[:1] + 0.1 * torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)),
-    "one pixel to the right": x[:1].roll(1, 3),
-    f"a yellow centre, not a {spec.center_color} one": x[1:],
+    "a little noise": true + 0.1 * torch.randn(true.shape, generator=torch.Generator().manual_seed(0)),
+    "one pixel to the right": true.roll(1, 3),
+    "a yellow centre": yellow,
 }
 eyes = alignment.Eyes()
-seen = eyes.encode(x[:1])
+seen = eyes.encode(true)
 show.pictures(
-    torch.cat([x[:1], *changed.values()]).clamp(-1, 1),
-    ["a flower", *changed],
+    torch.cat([true[:1], *(y[:1] for y in changed.values())]).clamp(-1, 1),
+    [f"a flower, its centre {specs[0].center_color}", *changed],
     columns=4,
     inches=1.9,
     alt="A flower; the same with a little noise, one pixel to the right, and with a yellow centre.",
@@ -388,9 +444,9 @@ show.pictures(
 show.table(
     [
         {
-            "changed": name,
-            "squared error": F.mse_loss(y, x[:1]).item(),
-            "what the CNN sees, 1 - cos": 1 - alignment.likeness(eyes.encode(y), seen).item(),
+            f"changed, mean of {len(specs)} flowers": name,
+            "squared error": F.mse_loss(y, true).item(),
+            "what the CNN sees, 1 - cos": 1 - alignment.likeness(eyes.encode(y), seen).mean().item(),
         }
         for name, y in changed.items()
     ],
@@ -402,7 +458,8 @@ show.table(
 # sees in the picture. Such a *perceptual loss* (Johnson, Alahi and Fei-Fei 2016) was tried on diffusion by Lin and Yang (2024),
 # who let a frozen copy of the model itself look. Ours knows what to look for, as it was trained on the attributes of which the
 # captions speak. (It is not the judge's network, which was trained apart.) The middle of the U-Net is asked what is seen,
-# too; chapter 14 tells why. And in training up to four captions of a picture are read at once, which together tell more of it.
+# too; chapter 14 tells why. And in training up to four captions of a picture are read at once: any one, then those that add most
+# to what is known.
 #
 # | | Ho, Jain and Abbeel 2020 | our small one |
 # |---|---|---|
@@ -422,19 +479,20 @@ show.source(alignment.likeness)
 # %% [markdown]
 # ## The film
 #
-# Left what the sampler holds, right how the network believes it will end. The light is there after a few steps, then the
-# flower. (The first guesses are too bright: they are exaggerated, on purpose. Chapter 12 says why.)
+# Left what the sampler holds, right how the network believes it will end: first the light, then the flower. (Without guidance:
+# it would make the first guesses glaring. And our small model stops at t = 130: with less noise it makes its guess no better, so
+# that guess is the picture. Hence the jump at the end.)
 
 # %%
 caption = "a white flower with purple spots at sunset"
-pairs = list(system.latents([caption], seed=3, steps=30, sampler="ddim"))
+pairs = list(system.latents([caption], seed=3, steps=25, sampler="ddim", guidance_scale=1))
 frames = [
     to_uint8(torch.cat([system.decode(z / z.std().clamp(min=1)), system.decode(guess)], 3).clamp(-1, 1))[0]
     for z, guess in pairs
 ]
 show.film(
-    np.stack([np.repeat(np.repeat(f, 5, 0), 5, 1) for f in frames + frames[-1:] * 5]),
-    alt=f"Left noise becomes a picture of '{caption}' in thirty steps; right the network's guess of the end at each step.",
+    np.stack([np.repeat(np.repeat(f, 4, 0), 4, 1) for f in frames + frames[-1:] * 5]),
+    alt=f"Left noise becomes a picture of '{caption}' in 25 steps; right the network's guess of the end at each step.",
 )
 
 # %% [markdown]
@@ -446,52 +504,59 @@ show.film(
 # |---|---|---|
 # | DDIM | leave the fresh noise out: what remains is a path that can be cut into any number of steps | Song, Meng, Ermon 2020 |
 # | PLMS | the noise changes slowly: extrapolate it from the last four steps (its first step asks twice) | Liu et al. 2022 |
-# | Euler, Heun | it is an ordinary differential equation: solve it by the book | Karras et al. 2022 |
+# | Euler, Heun | DDIM's path obeys an ordinary differential equation (Song et al. 2020): solve it by the book | Karras et al. 2022 |
 # | DPM-Solver++ | solve its easy half exactly, extrapolate the rest | Lu et al. 2022 |
 
 # %%
 show.source(samplers.ddim, samplers.dpm_solver)
 
 # %% [markdown]
-# How much of the caption is kept, against the number of steps? All but PLMS begin at the last timestep, where there is
-# nothing but noise. (Many released samplers begin below it, with a network that expects some of a picture where there is none: with
-# few steps that costs much; Lin et al. 2023. PLMS has to: it mixes the noise of two timesteps, and where no picture is left, a small
-# error of that mixture is a large one of the picture.)
+# How much of the caption is kept, against the number of steps? PLMS is asked twice, with guidance and without.
 
 # %%
-asked, kept, n = (4, 8, 16), {}, 8
+asked, kept, n = (4, 8, 16), {}, 16
 captions = [world.caption("test", i)[0] for world in (flowers, birds) for i in range(n)]
-for sampler in ("ddpm", "ddim", "plms", "dpm_solver"):
-    kept[sampler] = []
+ways = {name: {"sampler": name} for name in ("ddpm", "ddim", "plms")}
+ways |= {"plms, unguided": {"sampler": "plms", "guidance_scale": 1}, "dpm_solver": {"sampler": "dpm_solver"}}
+for name, options in ways.items():
+    kept[name] = []
     for count in asked:
-        drawn = system.draw(captions, seed=0, steps=count, sampler=sampler)
+        drawn = system.draw(captions, seed=0, steps=count, **options)
         scores = [
             judge.caption_accuracy(part, text, world)
             for part, text, world in zip(drawn.split(n), (captions[:n], captions[n:]), (flowers, birds), strict=True)
         ]
-        kept[sampler].append((scores[0] + scores[1]).accuracy)
+        kept[name].append((scores[0] + scores[1]).accuracy)
 show.lines(
     asked,
     kept,
     xlabel="steps",
     ylabel="facts kept",
     inches=(7, 2.6),
-    alt="The share of facts kept against the number of steps, for four samplers.",
+    alt="The share of facts kept against the number of steps, for four samplers, one of them twice.",
 )
+facts = (scores[0] + scores[1]).facts
+print(f"{facts} facts: a standard error of about {(0.7 * 0.3 / facts) ** 0.5:.2f}")
 caption, shown = CAPTIONS[2], (*asked, 40)
 show.pictures(
-    torch.cat([system.draw([caption], seed=1, steps=count, sampler=s) for s in kept for count in shown]),
-    [f"{s}, {count} steps" for s in kept for count in shown],
+    torch.cat([system.draw([caption], seed=1, steps=count, **options) for options in ways.values() for count in shown]),
+    [f"{name}, {count} steps" for name in ways for count in shown],
     columns=len(shown),
     inches=1.5,
-    alt=f"'{caption}' from the same noise: a row for each of four samplers, with 4, 8, 16 and 40 steps.",
+    alt=f"'{caption}' from the same noise: a row for each of five ways, with 4, 8, 16 and 40 steps.",
 )
 
 # %% [markdown]
-# **Notice**, in the rows, that with enough steps the samplers without fresh noise arrive at the *same* picture: it follows
-# from the noise that they started with. (With four, DPM-Solver is still on its way, and PLMS with eight, too: it is
-# the last. Which of the others is soonest, so few captions cannot say.) DDPM, which adds its own, ends elsewhere with each
-# number of steps. That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent.
+# **Notice** first how little four steps cost: DDIM and DPM-Solver keep as many facts with them as with sixteen. Both begin at the
+# last timestep, where there is nothing but noise. (Many released samplers begin below it, with a network that expects some of a
+# picture where there is none, which costs much with few steps; Lin et al. 2023.) PLMS has to begin below: it mixes the noise of
+# two timesteps, which says nothing where no picture is left. But that is not all that it suffers from. It goes on in the direction
+# of noise that guidance has exaggerated, and shoots past: with eight steps its guided picture falls to pieces, the unguided one does
+# not. DPM-Solver++ was made for this case: it extrapolates the picture, not the noise.
+#
+# And notice, in the rows, that DDIM and DPM-Solver arrive at the *same* picture: it follows from the noise that they started with.
+# (PLMS, which begins elsewhere, need not.) DDPM, which adds its own, ends elsewhere with each number of steps. That makes seeds meaningful,
+# pictures editable (chapter 15), and noise a kind of latent.
 #
 # ## Play
 
@@ -515,29 +580,35 @@ show.play(
 # %% [markdown]
 # ## What does the judge say?
 #
-# Beside the systems before it, all of them small and trained for this course on the same flowers and birds.
+# Beside the systems before it, all of them small and trained for this course on the same flowers and birds. (±: one standard
+# error.)
 
 # %%
 from t2i_course.judge.table import judge as judge_system
 
-rows = []
+rows, asked_for = [], 40
 for world in (flowers, birds):
     for name in ("gan_cls", "attngan", "ddpm"):
         options = {"steps": 10} if name == "ddpm" else {}
         drawn_by = timeline.load(name)
         result = judge_system(
-            lambda captions, seed, by=drawn_by, how=options: by.draw(captions, seed, **how), world, n=30
+            lambda captions, seed, by=drawn_by, how=options: by.draw(captions, seed, **how), world, n=asked_for
         )["splits"]
         rows.append({"world": world.name, "system": timeline.find(name).title})
-        rows[-1] |= {split: result[split]["accuracy"] for split in ("test", "novel")}
+        rows[-1] |= {
+            split: f"{result[split]['accuracy']:.2f} ± {result[split]['standard_error']:.2f}"
+            for split in ("test", "novel")
+        }
     for row in ("chance", "ceiling"):
         rows.append({"world": world.name, "system": f"({row})"})
-        rows[-1] |= {split: result[split][row]["accuracy"] for split in ("test", "novel")}
-show.table(rows, digits=2)
+        rows[-1] |= {split: f"{result[split][row]['accuracy']:.2f}" for split in ("test", "novel")}
+show.table(rows)
 
 # %%
+import inspect
 import json
 
+from t2i_course.diffusion import small
 from t2i_course.paths import DATA
 
 records = {
@@ -550,18 +621,17 @@ show.table(
         for name, r in records.items()
     ]
 )
-record = records["ddpm"]
-print(
-    f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / (record['steps'] * 24):,.0f} times as many"
-)
+pictures = records["ddpm"]["steps"] * inspect.signature(small.recipe).parameters["batch_size"].default
+print(f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / pictures:,.0f} times as many")
 
 # %% [markdown]
 # (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were trained
-# before.) **Notice** that history repeats itself on our pictures only in part: the DDPM keeps more of birds than the AttnGAN, and
-# less of flowers, though about as much of new ones. (Of thirty captions only.) But it was trained for less time, its loss says
+# before.) **Notice** that history repeats itself on our pictures in part: the DDPM keeps more of birds than the AttnGAN, and
+# hardly as much of flowers. (The CNN that looked at its guesses was taught the very attributes that the judge asks for; the AttnGAN's
+# DAMSM has learned from the same CNN.) It was trained for less time, its loss says
 # how far it is, no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on; the AttnGAN
-# needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128 pixels; the DDPM takes
-# ten steps in this table, and more for good pictures, for 64 x 64. To draw large with little is the subject of chapters 13 and
+# needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128 pixels; the DDPM took
+# ten steps in this table, for 64 x 64. To draw large with little is the subject of chapters 13 and
 # 14.
 #
 # ## Exercise: a step of DDIM
@@ -610,5 +680,5 @@ print(check(ddim_step_solution))
 # %% [markdown]
 # ## What came next
 #
-# The DDPM of 2020 drew whatever it liked. Within a year it was told what to draw: by a class, by the gradient of a classifier, and by
+# The DDPM of 2020 drew whatever it liked. Within a year and a half it was told what to draw: by a class, by the gradient of a classifier, and by
 # a caption, with a knob that says how strictly. That knob is the next chapter.

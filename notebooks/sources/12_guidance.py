@@ -43,7 +43,8 @@ from t2i_course.worlds.base import to_uint8
 
 system = timeline.load("ddpm")
 flowers, birds = worlds.load("flowers"), worlds.load("birds")
-SHAPE = 192, 8, 8  # of a picture of 64 x 64 pixels, each 8 x 8 of which are one place
+side = system.size // system.autoencoder.factor
+SHAPE = system.autoencoder.z, side, side  # of a picture: 8 x 8 places, each of 8 x 8 pixels in three colors
 caption = "a pink flower with eight narrow petals at night"
 scales = (0, 1, 3, 8)
 show.pictures(
@@ -60,11 +61,12 @@ show.pictures(
 # ## The story
 #
 # Early in 2021 diffusion models draw well, but GANs still win on ImageNet. GANs have a trick: at the cost of diversity
-# they can draw only what is typical (truncation). In May Prafulla Dhariwal and Alex Nichol find one for diffusion: let
-# a classifier pull. *"Diffusion Models Beat GANs on Image Synthesis"* says the result in its title. In December Alex
-# Nichol and his colleagues let CLIP pull, so that a *caption* can be given (GLIDE, chapter 13), and compare it with an
-# idea of Jonathan Ho and Tim Salimans that needs nobody to pull at all (*"Classifier-Free Diffusion Guidance"*). People
-# who are shown both prefer the latter, and every system since has it.
+# they can draw only what is typical (truncation). In May Prafulla Dhariwal and Alex Nichol make one for diffusion of an idea
+# of Sohl-Dickstein and others (2015) and Song and others (2020): let a classifier pull, and pull harder than Bayes' rule asks.
+# *"Diffusion Models Beat GANs on Image Synthesis"* says the result in its title. In the same year Katherine Crowson lets CLIP
+# pull, so that a *caption* can be given; in December so do Alex Nichol and his colleagues, with a CLIP that knows noise (GLIDE,
+# chapter 13), and compare it with an idea of Jonathan Ho and Tim Salimans that needs nobody to pull at all (*"Classifier-Free
+# Diffusion Guidance"*). People who are shown both prefer the latter, and nearly every diffusion model since has it.
 #
 # ## Bayes with a knob
 #
@@ -72,10 +74,15 @@ show.pictures(
 #
 # $$ \nabla_x \log p(x \mid y) = \nabla_x \log p(x) + \nabla_x \log p(y \mid x) $$
 #
-# The first term is what a diffusion model knows, up to a factor it *is* the noise it predicts: $\epsilon = -\sqrt{1 -
-# \bar\alpha}\; \nabla \log p(x_t)$. The second is the gradient of a classifier. The knob $s$ multiplies it:
+# The first term, called the *score*, is what a diffusion model knows. Given $x_0$, $x_t$ is a Gaussian, so
+# $\nabla_{x_t} \log q(x_t \mid x_0) = -(x_t - \sqrt{\bar\alpha_t}\, x_0) / (1 - \bar\alpha_t) = -\epsilon / \sqrt{1 - \bar\alpha_t}$, and the
+# mean of that over all $x_0$ that are possible is the score. So the noise that the network predicts is the score but for a factor,
+# $\epsilon_\theta = -\sqrt{1 - \bar\alpha_t}\; \nabla \log p(x_t)$. The second term is the gradient of a classifier. The knob $s$ multiplies it:
 #
 # $$ \hat\epsilon = \epsilon_\theta(x_t) - s\, \sqrt{1-\bar\alpha_t}\; \nabla_{x_t} \log p(y \mid x_t) $$
+#
+# ($t$ is left out as an argument. In chapter 11 $s$ was a timestep; here it is the scale, as in most code. The paper on
+# classifier-free guidance counts from 0: its $w$ is $s - 1$.)
 
 # %%
 show.source(guidance.by_gradient)
@@ -84,8 +91,8 @@ show.source(guidance.by_gradient)
 # ### The classifier has to know noise
 #
 # It is asked about $x_t$, which is mostly noise for most of the way. The judge's recogniser of this course reads nearly
-# every clean picture right. And a noisy one? Beside it the small classifier of this chapter (half of ADM's U-Net, with
-# 17 classes: the colors of flowers, and of birds' breasts), which was trained on noisy pictures.
+# every clean picture right. And a noisy one? Beside it the small classifier of this chapter (the way down of a small U-Net, as
+# ADM's is, with 17 classes: the colors of flowers, and of birds' breasts), which was trained on noisy pictures.
 
 # %%
 classifier, process = noisy_classifier.load(), system.process
@@ -102,6 +109,7 @@ for t in levels:
     )
     answers = classifier(system.autoencoder.encode(noisy), torch.full((100,), t)).argmax(1)
     right["noisy classifier"].append((answers == classes).float().mean().item())
+right["chance of the recogniser"] = [1 / len(flowers.attributes["color"])] * len(levels)
 show.lines(
     levels,
     right,
@@ -139,6 +147,7 @@ for s in (0, 1, 3, 10):
     pictures.append(drawn)
     read = [facts["color"] for facts in recogniser.read(drawn)]
     rows.append({"s": s, "read as red, of 8": sum(color == "red" for color in read)})
+    rows[-1]["at night"] = sum(facts["background"] == "night" for facts in recogniser.read(drawn))
 show.pictures(
     torch.cat(pictures),
     [f"s = {row['s']}" if i == 0 else "" for row in rows for i in range(n)],
@@ -147,9 +156,15 @@ show.pictures(
     alt="Eight seeds in columns, four guidance scales in rows: anything at scale 0, and more red flowers at higher scales.",
 )
 show.table(rows)
+truths = [flowers.truth(flowers.spec("train", i)) for i in range(3000)]
+dark = {a: [t["background"] == "night" for t in truths if (t["color"] == "red") == a] for a in (True, False)}
+print(
+    f"of the flowers to learn from, {np.mean(dark[True]):.0%} of the red ones are at night, of the others {np.mean(dark[False]):.0%}"
+)
 
 # %% [markdown]
-# **Notice** that the gradient drags along whatever goes with the answer: nobody asked for a night, but most skies become dark.
+# **Notice** that nobody asked for a night, but most skies become dark, although red flowers are hardly more often at night than
+# others. The gradient goes to what makes the *classifier* sure, which is not what is typical.
 # (Birds become flowers because the class *is* a red flower.) And notice what it costs: a second network, its gradient at every step, and one classifier
 # for every question that one might ask. Nobody has a classifier for captions.
 #
@@ -185,6 +200,10 @@ for name, s in (("noisy", 0), ("noisy", 2), ("noisy", 8), ("clean", 8)):
     read = recogniser.read(drawn)
     rows.append({"CLIP": name, "s": s, "read as blue, of 8": sum(facts["color"] == "blue" for facts in read)})
     rows[-1]["on a meadow"] = sum(facts["background"] == "meadow" for facts in read)
+    sees = (
+        clips["clean"].similarity(prepared(drawn, 64), clips["clean"].tokens([text])) / clips["clean"].log_scale.exp()
+    )
+    rows[-1]["cosine, by the clean CLIP"] = sees.mean().item()
 show.pictures(
     torch.cat(pictures),
     [f"{row['CLIP']}, s = {row['s']}" if i == 0 else "" for row in rows for i in range(n)],
@@ -196,8 +215,9 @@ show.table(rows)
 
 # %% [markdown]
 # **Notice** the last row: the clean CLIP pulls with the same $s$, and to no avail. In the noise it does not see what is there, so what
-# it asks for is not what would show. And even a noisy one can be pleased without being shown what was asked for (remember
-# DAMSM, chapter 06).
+# it asks for is not what would show. (It can pull if it looks at the model's guess of $x_0$ instead, with the gradient through the
+# model.) And even a noisy one can be pleased without being shown more (remember DAMSM, chapter 06): from $s = 2$ to 8 the cosine
+# rises, and hardly more flowers are blue.
 #
 # ## Nobody pulls: ask twice
 #
@@ -244,8 +264,10 @@ show.pictures(
 #
 # ## Quality against obedience
 #
-# The lecture's curves: how much of the caption is kept, and how far the pictures are from true ones, for each $s$. Measured
-# once by the command that the title names; one point is measured again here. The dotted lines are those of true pictures.
+# The lecture's curves: how much of the caption is kept, and how far the pictures are from true ones, for each $s$. (FID is the
+# distance between two Gaussians, fitted to what the judge's recogniser sees in drawn and in true pictures: lower is nearer.)
+# Measured once by the command that the title names; one point is measured again here. The dotted lines are those of true
+# pictures, the bars one standard error.
 
 # %%
 import json
@@ -259,10 +281,15 @@ for axis, (x, y) in zip(
     axes, (("guidance_scale", "accuracy"), ("guidance_scale", "fid"), ("accuracy", "fid")), strict=True
 ):
     for world in ("flowers", "birds"):
-        points = [row for row in curve if row["world"] == world]
-        (line,) = axis.plot([p[x] for p in points], [p[y] for p in points], "o-", label=world, lw=1.5, ms=4)
+        points = [row for row in curve if row["world"] == world and (x != "accuracy" or row["guidance_scale"])]
+        bars = [p["standard_error"] for p in points] if y == "accuracy" else None
+        (line, *_) = axis.errorbar(
+            [p[x] for p in points], [p[y] for p in points], bars, fmt="o-", label=world, lw=1.5, ms=4
+        )
         if y == "fid":
             axis.axhline(points[0]["true_fid"], color=line.get_color(), ls=":", lw=1)
+        for p in points if x == "accuracy" else ():
+            axis.annotate(f"{p['guidance_scale']:g}", (p[x], p[y]), (3, 3), textcoords="offset points", fontsize=7)
     named = {"accuracy": "facts kept", "fid": "FID (world)", "guidance_scale": "guidance scale"}
     axis.set(xlabel=named[x], ylabel=named[y])
     axis.spines[["top", "right"]].set_visible(False)
@@ -274,22 +301,25 @@ fig.suptitle(
 fig.tight_layout()
 show.figure(
     fig,
-    "Facts kept and FID against the guidance scale, and FID against facts kept, for flowers and birds, beside the FID of "
-    "true pictures.",
+    "Facts kept and FID against the guidance scale, and FID against facts kept with the scale beside each point (from 1 on), "
+    "for flowers and birds, beside the FID of true pictures.",
 )
 
 # %%
 for world in ("flowers", "birds"):
     points = [row for row in curve if row["world"] == world]
     best, nearest = (max(points, key=lambda p: p["accuracy"]), min(points, key=lambda p: p["fid"]))
+    as_good = [
+        f"{p['guidance_scale']:g}" for p in points if p["accuracy"] > best["accuracy"] - 1.5 * best["standard_error"]
+    ]
     print(
-        f"{world}: most facts at s = {best['guidance_scale']:g} ({best['accuracy']:.2f}, with s = 1 {points[1]['accuracy']:.2f}), "
-        f"nearest to true pictures at s = {nearest['guidance_scale']:g}"
+        f"{world}: most facts, {best['accuracy']:.2f}, at s = {best['guidance_scale']:g} (with s = 1 {points[1]['accuracy']:.2f}); "
+        f"hardly to be told from it: {', '.join(as_good)}; nearest to true pictures at s = {nearest['guidance_scale']:g}"
     )
 
 # %% [markdown]
 # **Notice** that some guidance also brings pictures nearer to true ones, those of flowers clearly, those of birds hardly; too much
-# of it does the opposite. At s = 12 they keep fewer facts than at the best s, and are far away. (With so few pictures FID is too high for all, also for true ones; only differences count.)
+# of it does the opposite. At s = 12 birds keep clearly fewer facts than at the best s, flowers perhaps, and both are far away. (With so few pictures FID is too high for all, also for true ones; only differences count.)
 
 # %% [markdown]
 # Which facts are these? Of flowers, with growing scales, beside what pictures of other captions would keep by chance:
@@ -303,8 +333,9 @@ for fact, by_chance in points[0]["chance_by_attribute"].items():
 show.table(sorted(rows, key=lambda row: -row["s = 5"]), digits=2)
 
 # %% [markdown]
-# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes. It saves much of the
-# petals' shape; others, as a second color, it wears away when it pushes hard.
+# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: shape, number and pattern of the petals
+# gain from s = 1 to 3. Pushed harder, the center still gains, and colors lose: they go past what was meant. (A number is of about
+# sixty facts, so differences below a tenth may be chance.)
 
 # %%
 texts = [flowers.caption("test", i)[0] for i in range(40)]
@@ -332,14 +363,18 @@ axis.spines[["top", "right", "left"]].set_visible(False)
 show.figure(fig, "Densities for growing guidance scales: they move away from the other class, beyond where data are.")
 
 # %% [markdown]
-# With growing $s$ the density moves *away from the other class*, to where fewer data are. In pictures that is a red that
-# is redder than most true reds, and more contrast. Here is how much of the pictures lies at
-# the end of the scale, black or white or pure in a channel, and how unlike each other pictures of the same caption are:
+# With growing $s$ the density moves *away from the other class*, to where fewer data are. In pictures that is a color
+# that is purer than most true ones, and more contrast. Here is how much of the pictures lies at
+# the end of the scale, black or white or pure in a channel, and how unlike each other pictures of the same caption are. The
+# last row is of true pictures that keep the caption:
 
 # %%
+promised = flowers.facts(caption)
+fitting = [i for i in range(20_000) if promised.items() <= flowers.truth(flowers.spec("train", i)).items()][:24]
+true = worlds.base.to_float(np.stack([flowers.render(flowers.spec("train", i), 64) for i in fitting]))
 rows = []
-for s in (1, 3, 6, 12):
-    drawn = system.draw([caption] * 24, seed=7, guidance_scale=s, steps=10)
+for s in (1, 3, 6, 12, "true pictures"):
+    drawn = true if s == "true pictures" else system.draw([caption] * 24, seed=7, guidance_scale=s, steps=10)
     features = recogniser.features(drawn)
     rows.append({"s": s, "values at the end of the scale": (drawn.abs() > 0.98).float().mean().item()})
     rows[-1] |= {"contrast": drawn.std().item(), "distance of two pictures": torch.pdist(features).mean().item()}
@@ -347,8 +382,8 @@ show.table(rows, digits=3)
 
 # %% [markdown]
 # **Notice** that a push first makes the pictures of a caption more alike, as it makes them typical; at s = 12 they differ again, by
-# their distortions. Remedies: limit the guess to $[-1, 1]$ (what `clip` does), or to a percentile of it (Imagen's dynamic
-# thresholding, chapter 13); guide only in the middle of the way, as it is the push through the most noise that makes all pictures
+# their distortions. Remedies: limit the guess to $[-1, 1]$ (what `clip` does, in all of these; it is not enough), or to a
+# percentile of it (Imagen's dynamic thresholding, chapter 13); guide only in the middle of the way, as it is the push through the most noise that makes all pictures
 # alike (Kynkäänniemi et al. 2024); or train on more captions, so that less guidance is needed.
 #
 # ## Play
@@ -393,17 +428,22 @@ def check(answer) -> str:
 
     def model(x, t, context):
         calls.append(len(x))
-        return x * context.mean((1, 2))[:, None, None, None] + t[:, None, None, None]
+        return x * context.square().mean((1, 2))[:, None, None, None] + t[:, None, None, None]
 
     x, t = torch.randn(3, 2, 4, 4), torch.tensor([1, 2, 3])
-    one, two, null = (torch.full((3, 5, 2), v) for v in (2.0, 3.0, 1.0))
-    found = answer(model, x, t, one, two, null, 2.0)
-    if len(calls) != 1:
-        return f"not yet: the model was called {len(calls)} times"
-    wanted = x * (1 + 2 * (2 - 1) + 2 * (3 - 1)) + t[:, None, None, None]
-    if found.shape != wanted.shape:
-        return f"not yet: the shape is {tuple(found.shape)}, not {tuple(wanted.shape)}"
-    return "right" if torch.allclose(found, wanted, atol=1e-4) else "not yet: the sum of the differences is another one"
+    values = 2.0, 3.7, 0.6
+    for s in (0.5, 2.0, 3.0):
+        calls.clear()
+        found = answer(model, x, t, *(torch.full((3, 5, 2), v) for v in values), s)
+        if len(calls) != 1:
+            return f"not yet: the model was called {len(calls)} times"
+        a, b, without = (v**2 for v in values)
+        wanted = x * (without + s * (a - without) + s * (b - without)) + t[:, None, None, None]
+        if found.shape != wanted.shape:
+            return f"not yet: the shape is {tuple(found.shape)}, not {tuple(wanted.shape)}"
+        if not torch.allclose(found, wanted, atol=1e-4):
+            return f"not yet: with s = {s:g} the sum of the differences is another one"
+    return "right"
 
 
 print(check(two_captions))

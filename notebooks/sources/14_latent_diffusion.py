@@ -65,11 +65,11 @@ show.pictures(
 #
 # By the end of 2021 diffusion models draw better than GANs, and cost more than most people have: the best one of
 # chapter 12 took hundreds of days of a V100 to train, and takes five days of an A100 to draw 50,000 pictures. In Heidelberg and Munich Robin
-# Rombach, Andreas Blattmann, Dominik Lorenz, Patrick Esser and Björn Ommer have few GPUs, and an autoencoder: the VQGAN of
+# Rombach, Andreas Blattmann, Dominik Lorenz and Björn Ommer, with Patrick Esser, by now at Runway, have few GPUs, and an autoencoder: the VQGAN of
 # chapter 9. Their transformer drew its codes one by one. Now they ask what happens if diffusion draws its latents, all
 # at once. *"High-Resolution Image Synthesis with Latent Diffusion Models"* appears in December 2021. With a BERT-like
-# reader and 400 million captioned pictures it draws what one writes; and it is published with its weights. Eight months
-# later the same code is called Stable Diffusion (chapter 15).
+# reader and 400 million captioned pictures it draws what one writes; the large model follows in April 2022, with its weights. In
+# August the same code is called Stable Diffusion (chapter 15).
 #
 # ## What is costly, and worth little
 #
@@ -183,9 +183,9 @@ for name, codec in codecs.items():
 show.table(rows, digits=0)
 
 # %% [markdown]
-# The course's latent diffusion takes `small_kl_f8`. Its KL term weighs much more than the paper's (0.5 instead of 0.000001),
-# and its copies pay for it. But its decoder has learned from noisy latents, and that is what it will get: those that a small
-# network draws are never quite right, and a decoder that trusts each of their digits makes cobblestones of them. How was it
+# The course's latent diffusion takes `small_kl_f8`. Its KL term weighs much more than the paper's (0.5 instead of 0.000001), so
+# its decoder has learned from noisy latents. That is what it will get: those that a small network draws are never quite right, and
+# a decoder that trusts each of their digits should suffer more from it. (No run with a small weight is shown here.) How was it
 # trained?
 
 # %%
@@ -276,8 +276,8 @@ for name, (channels, side) in sizes.items():
 show.table(rows)
 
 # %% [markdown]
-# (Seconds for one picture.) The paper compares $f$ from 1 to 32 with the same time to train: 4 to 8 are best. At $f = 1$ a
-# model has not learned much when the time is over, at 32 too little of the picture is left.
+# (Seconds for one picture.) The paper compares $f$ from 1 to 32 with as many parameters and as many steps (two million, on one
+# A100): 4 and 8 are best. At $f = 1$ and 2 learning is slow, at 32 too little of the picture is left.
 #
 # A picture takes thirty steps, each with two questions (guidance), but only one pass of the decoder. Where does the time go?
 
@@ -480,6 +480,6 @@ show.bars(
 # %% [markdown]
 # ## What came next
 #
-# One thing was still trained from scratch together with the rest: the reader. A reader that has seen more captions than
-# any of these pictures exists since chapter 10. Freeze it, train on two billion pairs of the web, give the weights away: that is the
+# One thing was still trained from scratch together with the rest: the reader. One that has already read 400 million captions
+# exists since chapter 10. Freeze it, train on two billion pairs of the web, give the weights away: that is the
 # next chapter.

@@ -76,7 +76,7 @@ show.pictures(
 # In the summer of 2022 whoever wants to draw by caption has to wait: DALL·E 2 has a waiting list, Imagen is a paper without
 # a program, the weights of both are secret. The authors of latent diffusion (chapter 14; Robin Rombach and Patrick Esser have
 # a hand in both) train theirs again on two billion captioned pictures of LAION, at Stability AI's cost. They change hardly
-# anything: the reader is now the text tower of CLIP, trained before and **frozen**. On the 22nd of August they publish the
+# anything: the reader is now the text tower of CLIP, trained before and **frozen** (as Imagen had shown in May, chapter 13). On the 22nd of August they publish the
 # weights. A graphics card made for games suffices. Within weeks there are plug-ins and apps, within months fine-tuned models by
 # the thousand, and in January 2023 the first lawsuits. No other model of this course was read, changed and quarreled about by
 # so many.
@@ -165,7 +165,7 @@ show.figure(
 # | 1.4 | 1.2 | 225,000 at 512² | another choice of beautiful ones; one caption in ten left out |
 # | 1.5 | 1.2 | 595,000 at 512² | the same; published by Runway in October |
 #
-# That is about 150,000 hours of an A100, and of the whole only the U-Net was trained.
+# The models' cards say 150,000 hours of an A100; of the whole only the U-Net was trained.
 #
 # Ours:
 
@@ -390,8 +390,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that the petals redden by degrees, and that some red is there from the start. Ours hears the caption also as a whole,
-# as the mean of all its words, in which two words are a small part. In Stable Diffusion every place asks the words alone.
+# **Notice** how much red there is from the start, at weight 0. It stands in the words that follow, and in the end of the caption:
+# CLIP reads from left to right, so they have heard "red petals", and every place of the picture asks them, too. So it is in Stable
+# Diffusion.
 #
 # ## From one caption to another
 #

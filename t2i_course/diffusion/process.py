@@ -207,12 +207,9 @@ def ddpm(
         of_x0, of_x_t, small, big = process.posterior(t, s, x)
         x = of_x0 * x0 + of_x_t * x
         if s >= 0:
-            sigma = (
-                (0.5 * learned_log_variance(v, small, big)).exp()
-                if process.learned
-                else (big if large else small).sqrt()
-            )
-            x = x + sigma * draw(*x.shape[1:]).to(x)
+            fixed = (big if large else small).sqrt()
+            fresh = (0.5 * learned_log_variance(v, small, big)).exp() if process.learned else fixed
+            x = x + fresh * draw(*x.shape[1:]).to(x)
         yield x, x0
 
 

@@ -13,8 +13,8 @@ by (Karras et al. 2022). The schedule is a cosine (Nichol and Dhariwal 2021), sh
 al. 2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block hears what the
 caption says as a whole, as in GLIDE (Nichol et al. 2021). A network that has learned to see helps (alignment.py; Yu et
 al. 2024), and Muon (nn/muon.py) learns. Where the reader is frozen, up to four captions of a picture are read at once,
-which together tell more of it, as GAN-INT-CLS and StackGAN do; drawing reads one. The captions of one picture in ten
-are left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
+as GAN-INT-CLS and StackGAN do: any one, and then those that add most to what is known; drawing reads one. The captions
+of one picture in ten are left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +79,7 @@ class Config:
     shift: float = 1.0  # of the noise schedule
     detail: float = 0.0  # see Process
     until: int = 0  # see LatentDiffusion
+    guidance_scale: float = 5.0  # of drawing, unless another is asked for
     aligned: float = 0.0  # weights of what is seen inside and outside, see alignment.py; 0: it plays no part
     perceived: float = 0.0
 
@@ -99,11 +100,11 @@ def unet(channels: int, ask: tuple[int, ...], context_dim: int = DIM) -> UNetCon
 
 
 # Chosen by the facts that were kept after a few minutes of training, and by eye.
-PIXELS = {"fold": 8, "detail": 0.13, "captions": 4, "perceived": 0.5, "worlds": ("flowers", "birds")}
+PIXELS = {"fold": 8, "detail": 0.13, "captions": 4, "perceived": 0.5, "guidance_scale": 3.0}
 LATENT = {"codec": "small_kl_f8", "fold": 2, "detail": 0.3}
 ALL = {"shift": 2.0, "until": 130, "aligned": 1.5}
 SMALL = {
-    "ddpm": Config(unet(192, (1,), 128), 64, **PIXELS, **ALL, reader="damsm"),
+    "ddpm": Config(unet(192, (1,), 128), 64, **PIXELS, **ALL, reader="damsm", worlds=("flowers", "birds")),
     "ldm": Config(unet(16, (1,)), 128, **LATENT, **ALL),
     "ldm_clip": Config(unet(16, (0, 1)), 128, **LATENT, **ALL, reader="clip", skip_last=1, captions=4),
 }
@@ -174,7 +175,7 @@ def system(
         float(net.scale),
         config.size,
         steps=30,
-        guidance_scale=5.0,
+        guidance_scale=config.guidance_scale,
         sampler="ddpm",
         until=config.until,
     )
@@ -266,24 +267,42 @@ def batches(
 ) -> Iterator[tuple[Tensor, list[list[str]], Tensor | None]]:
     """Endless (latents (B, Z, h, w), captions, what is seen (B, 192, 8, 8)); step k's follow from (seed, k).
 
-    As many of each world. Captions are lists of B; there is more than one if several of a picture are to be read.
-    Nothing is seen unless it plays a part.
+    As many of each world. Captions are lists of B; if several of a picture are to be read, each list adds to what
+    those before it tell. Nothing is seen unless it plays a part.
     """
     share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
     stored = {name: _stored(world, config, codec.inside) for name, world in known.items()}
     eyes = Eyes() if config.aligned or config.perceived else None
     looks = {name: _stored(world, config, eyes) for name, world in known.items() if eyes}
+    written = cache(lambda name, i: captions_of(known[name], i))
     for step in count(start):
-        rng, columns, rows, seen = np.random.default_rng([seed, step]), [[] for _ in range(config.captions)], [], []
-        for name, world in known.items():
+        rng, told, rows, seen = np.random.default_rng([seed, step]), [], [], []
+        for name in known:
             chosen = rng.integers(PICTURES, size=share)
-            for k, column in enumerate(columns):
-                column += [world.caption("train", int(i), seed=step * len(columns) + k)[0] for i in chosen]
+            told += [telling(written(name, int(i)), config.captions, rng) for i in chosen]
             rows.append(stored[name][chosen])
             seen += [looks[name][chosen]] if eyes else []
         rows = np.concatenate(rows)
         x = torch.from_numpy(rows).float() if config.codec else to_float(rows)
+        columns = [list(column) for column in zip(*told, strict=True)]
         yield F.pixel_unshuffle(x, codec.fold), columns, torch.from_numpy(np.concatenate(seen)) if eyes else None
+
+
+def captions_of(world, index: int, n: int = 12) -> list[tuple[str, tuple[str, ...]]]:
+    """`n` captions of a picture of the split train, and the attributes of which each tells."""
+    spec, rng = world.spec("train", index), np.random.default_rng(index)
+    return [(caption, tuple(facts)) for caption, facts in (world.describe(spec, rng) for _ in range(n))]
+
+
+def telling(written: Sequence[tuple[str, Sequence[str]]], n: int, rng: np.random.Generator) -> list[str]:
+    """`n` of a picture's captions that tell much of it together: any one, then always the one that adds most."""
+    left, chosen, known = [written[k] for k in rng.permutation(len(written))], [], set()
+    while len(chosen) < n:
+        best = max(left, key=lambda caption: len(known.union(caption[1]))) if chosen else left[0]
+        left.remove(best)
+        chosen.append(best[0])
+        known.update(best[1])
+    return chosen
 
 
 def _stored(world, config: Config, codec: Autoencoder | Eyes | None) -> np.ndarray:

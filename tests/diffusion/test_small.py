@@ -71,6 +71,24 @@ def test_batches_follow_from_seed_and_step_and_fit_their_captions(few_pictures):
             assert world.facts(captions[k]).items() <= true.truth[int(same.nonzero())].items()
 
 
+def test_captions_that_are_read_together_tell_much_together():
+    written = [("red", ["color"]), ("round", ["shape"]), ("red, at dawn", ["color", "time"]), ("crimson", ["color"])]
+    first = set()
+    for seed in range(20):
+        told = small.telling(written, 3, np.random.default_rng(seed))
+        first.add(told[0])
+        assert len(set(told)) == 3  # none twice
+        assert {"round", "red, at dawn"} <= set(told)  # however it begins, these add what is not known
+    assert first == {caption for caption, _ in written}
+    world = worlds.load("flowers")
+    captions = small.captions_of(world, 3, n=5)
+    assert captions == small.captions_of(world, 3, n=5)
+    for caption, attributes in captions:
+        facts = world.facts(caption)
+        assert set(facts) == set(attributes)
+        assert facts.items() <= world.truth(world.spec("train", 3)).items()
+
+
 def test_latents_are_made_once_and_again_for_another_autoencoder(few_pictures, monkeypatch):
     config = SMALL["ldm"]
     codec = small.codec_of(config)
