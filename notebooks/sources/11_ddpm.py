@@ -19,7 +19,7 @@
 #
 # **After this chapter you will be able to**
 # * destroy a picture step by step, and say why any step can be reached at once,
-# * train a network to undo it, and see every path that it takes in a world of two dimensions,
+# * train a network to undo it, and see the paths that it takes in a world of two dimensions,
 # * say what it means to predict the noise, the picture, or the velocity, and turn one into the others, and
 # * choose a sampler and a number of steps by what they cost and what they keep.
 #
@@ -69,7 +69,7 @@ show.pictures(
 # Ermon arrive from another side, following the gradient of the data's density through many levels of noise, and draw small
 # pictures nearly as well as GANs do. In June 2020 Jonathan Ho, Ajay Jain and Pieter Abbeel see that the two are one, choose
 # a U-Net, and find that the simplest loss of all, *guess the noise*, works best. *"Denoising Diffusion Probabilistic
-# Models"* reaches an FID of 3.17 on CIFAR-10, better than most GANs, without a discriminator, without a collapse, and
+# Models"* reaches an FID of 3.17 (a distance to true pictures) on CIFAR-10, photographs of 32 x 32 pixels, better than most GANs, without a discriminator, without a collapse, and
 # with a loss that can be trusted to fall.
 #
 # ## Destroy
@@ -156,7 +156,7 @@ show.lines(
 # > **Algorithm 2, sampling.** Start with $x_T \sim N(0, 1)$. For $t = T, \dots, 1$:
 # > $x_{t-1} = \frac{1}{\sqrt{\alpha_t}} \Big( x_t - \frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\, \epsilon_\theta(x_t, t) \Big) + \sigma_t z$,
 # with $\alpha_t = 1 - \beta_t$, fresh noise $z$ (none at the last step), and $\sigma_t^2 = \beta_t$, or the somewhat smaller variance of
-# equation 7
+# equation 7, just below.
 #
 # And these are the library's lines. Algorithm 1 is `simple_loss`. Algorithm 2 is written in two halves, because every
 # later sampler shares the first: *guess* the picture $x_0$ from the noise, then go *a little way* towards it, to the mean
@@ -166,8 +166,8 @@ show.lines(
 #    \frac{\sqrt{1-\beta}\,(1-\bar\alpha_s)}{1-\bar\alpha_t}\, x_t, \qquad
 #    \text{variance}\quad \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,\beta, \qquad \beta = 1 - \bar\alpha_t / \bar\alpha_s $$
 #
-# (In the listings signal is $\sqrt{\bar\alpha_t}$ and sigma $\sqrt{1-\bar\alpha_t}$. There $t$ counts from 0; $-1$ is the
-# finished picture.)
+# (In the listings signal is $\sqrt{\bar\alpha_t}$, sigma $\sqrt{1-\bar\alpha_t}$, and Algorithm 2's $\sigma_t$ is `fresh`. There
+# $t$ counts from 0; $-1$ is the finished picture.)
 
 # %%
 show.source(simple_loss, samplers.guess, Process.posterior, samplers.ddpm)
@@ -253,7 +253,8 @@ print(f"the last 200 steps: {np.mean(losses[-200:]):.2f}")
 # which of them it came from. The best answer is the mean of all that are possible. (A part of what is left is only that the
 # network is small, and learned for seconds.)
 #
-# Now every path from noise to the flower, once with fresh noise at each step (DDPM), once without (DDIM, below):
+# Now six paths from noise (circles) to the flower, once with fresh noise at each step (DDPM), once without (DDIM, below), and in gray
+# where three hundred end:
 
 
 # %%
@@ -274,16 +275,17 @@ axes[0].scatter(*true_points(1500).T, s=2, color="#868C98")
 axes[0].set_title("true points")
 for axis, (name, path) in zip(axes[1:], paths.items(), strict=True):
     lines = torch.stack([begin, *path])
-    for k in range(6):
-        axis.plot(*lines[:, k].T, lw=0.8, alpha=0.8)
-    axis.scatter(*lines[-1].T, s=3, color="#2E2A3B", zorder=3)
-    axis.set_title(f"{name}: 6 paths, 300 ends")
+    axis.scatter(*lines[-1].T, s=3, color="#9AA0AA")
+    for k in begin.norm(dim=1).topk(40).indices[::7]:  # from far out, so that there is something to see
+        (line,) = axis.plot(*lines[:, k].T, lw=0.9)
+        axis.plot(*lines[0, k], "o", ms=4, color=line.get_color())
+    axis.set_title(name)
 for axis in axes:
     axis.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal")
     axis.axis("off")
 show.figure(
     fig,
-    "True points on a flower of five petals; the jagged paths of DDPM and the smooth ones of DDIM end on it or near it.",
+    "True points on a flower of five petals; six jagged paths of DDPM and six smooth ones of DDIM from far out to the flower.",
 )
 
 # %% [markdown]
@@ -306,7 +308,7 @@ def guesses(axis, t: int) -> None:
 
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.7))
-for axis, t in zip(axes, (800, 400, 100), strict=True):
+for axis, t in zip(axes, (800, 450, 250), strict=True):
     guesses(axis, t)
 show.figure(
     fig,
@@ -356,15 +358,15 @@ for predicts in samplers.PREDICTIONS:
 
 # %% [markdown]
 # As equations they are the same (the five numbers are those of five timesteps; where hardly any picture is left, or hardly any
-# noise, even the computer's rounding grows); for a network they are not. At the end of the way, where hardly any picture is left, a small error in the noise is an enormous error in the
-# picture, which is divided by $\sqrt{\bar\alpha_t}$. Where hardly any noise is left it is the other way round. The small model of this chapter predicts the picture itself, because it looks
-# at blocks of 8 x 8 pixels: of 192 numbers of noise each must be guessed, while a clean block is mostly one color.
+# noise, even the computer's rounding grows); for a network they are not. At large $t$, where hardly any picture is left, a small
+# error in the noise is an enormous error in the picture, which is divided by $\sqrt{\bar\alpha_t}$; at small $t$ it is the other way
+# round. The velocity divides by neither. The small model of this chapter predicts the picture itself, because it looks at blocks of 8 x 8 pixels: of 192 numbers of noise each must be guessed, while a clean block is mostly one color.
 # (Only of the finest detail it is not asked: with `detail` a part of $x_t$ passes by the network, nearly all of it where
 # there is hardly any noise, as in Karras et al. 2022.)
 #
 # ## The network
 #
-# A U-Net: down to fewer places with more channels, and up again, with a bridge at every width, so that what is fine does
+# A U-Net: down to fewer places (mostly with more channels; ours has two levels of 96), and up again, with a bridge at every width, so that what is fine does
 # not have to pass through what is coarse. The timestep comes in as sinusoids and scales and shifts every block. In our
 # small one each place of the coarse level also asks the words of the caption (chapter 03), as the AttnGAN's reader
 # understands them (chapter 06), and what they say as a whole is added to what the timestep says. DDPM had neither: it drew
@@ -390,10 +392,13 @@ rows[-1]["parameters"] = f"{sum(p.numel() for p in system.unet.parameters()):,}"
 show.table(rows)
 
 # %% [markdown]
-# A gradient of a layer is a matrix, and mostly a few of its directions are loud: what all pictures have in common. What few
+# (The table's adm is that of Dhariwal and Nichol 2021, chapter 12, and sd_1 is Stable Diffusion, chapter 15.)
+#
+# A gradient of a layer is a matrix, and mostly a few of its directions (pairs of singular vectors) are loud (their singular value is
+# large): what all pictures have in common. What few
 # pictures teach is in the soft ones. Adam makes single numbers alike (its first step is their sign), which helps the soft
 # directions only in part. The small one was trained by **Muon** (Jordan et al. 2024), which makes the directions
-# themselves far more alike before it takes a step:
+# themselves far more alike before it takes a step. (Each row is divided by its largest number.)
 
 # %%
 from t2i_course.nn.muon import orthogonalised
@@ -470,8 +475,8 @@ show.table(
 # | loss | squared error | the same, weighted by timestep, and what the CNN sees, in the guess and in the middle |
 # | optimiser | Adam | Muon |
 #
-# To be looked at has a price. The best answer to a squared error is the mean of all pictures that are possible, and that is
-# what the formulas of sampling take it for. An answer that also has to *look* right shows a little more than can be known.
+# To be looked at has a price. Sampling takes the guess for the *mean* of all pictures that are possible, blurred where nothing can be
+# known. Rewarded for looking right, the network shows detail too early, and the sampler keeps it: hence the mesh in its petals.
 
 # %%
 show.source(alignment.likeness)
@@ -511,13 +516,14 @@ show.film(
 show.source(samplers.ddim, samplers.dpm_solver)
 
 # %% [markdown]
-# How much of the caption is kept, against the number of steps? PLMS is asked twice, with guidance and without.
+# How much of the caption is kept, against the number of steps? And, as guidance asks the network twice at every step (chapter 12),
+# what do two of them keep without it, at half the cost?
 
 # %%
-asked, kept, n = (4, 8, 16), {}, 16
+asked, kept, n, guided = (4, 8, 16), {}, 16, ("ddpm", "ddim", "plms", "dpm_solver")
 captions = [world.caption("test", i)[0] for world in (flowers, birds) for i in range(n)]
-ways = {name: {"sampler": name} for name in ("ddpm", "ddim", "plms")}
-ways |= {"plms, unguided": {"sampler": "plms", "guidance_scale": 1}, "dpm_solver": {"sampler": "dpm_solver"}}
+ways = {name: {"sampler": name} for name in guided}
+ways |= {f"{name}, unguided": {"sampler": name, "guidance_scale": 1} for name in ("ddim", "plms")}
 for name, options in ways.items():
     kept[name] = []
     for count in asked:
@@ -533,30 +539,31 @@ show.lines(
     xlabel="steps",
     ylabel="facts kept",
     inches=(7, 2.6),
-    alt="The share of facts kept against the number of steps, for four samplers, one of them twice.",
+    alt="The share of facts kept against the number of steps, for four samplers, two of them without guidance, too.",
 )
 facts = (scores[0] + scores[1]).facts
 print(f"{facts} facts: a standard error of about {(0.7 * 0.3 / facts) ** 0.5:.2f}")
 caption, shown = CAPTIONS[2], (*asked, 40)
 show.pictures(
-    torch.cat([system.draw([caption], seed=1, steps=count, **options) for options in ways.values() for count in shown]),
-    [f"{name}, {count} steps" for name in ways for count in shown],
+    torch.cat([system.draw([caption], seed=1, steps=count, sampler=name) for name in guided for count in shown]),
+    [f"{name}, {count} steps" for name in guided for count in shown],
     columns=len(shown),
     inches=1.5,
-    alt=f"'{caption}' from the same noise: a row for each of five ways, with 4, 8, 16 and 40 steps.",
+    alt=f"'{caption}' from the same noise: a row for each of four samplers, with 4, 8, 16 and 40 steps.",
 )
 
 # %% [markdown]
-# **Notice** first how little four steps cost: DDIM and DPM-Solver keep as many facts with them as with sixteen. Both begin at the
-# last timestep, where there is nothing but noise. (Many released samplers begin below it, with a network that expects some of a
-# picture where there is none, which costs much with few steps; Lin et al. 2023.) PLMS has to begin below: it mixes the noise of
-# two timesteps, which says nothing where no picture is left. But that is not all that it suffers from. It goes on in the direction
-# of noise that guidance has exaggerated, and shoots past: with eight steps its guided picture falls to pieces, the unguided one does
-# not. DPM-Solver++ was made for this case: it extrapolates the picture, not the noise.
+# **Notice** first how little four steps cost: DDPM, DDIM and DPM-Solver keep about as many facts with them as with sixteen. Our model
+# draws small pictures of few things, its guesses are good from the start, and they are kept between -1 and 1. A thousand steps were
+# needed where noise was predicted, at 256 x 256. All but PLMS begin at the last timestep, where there is nothing but noise. (Many
+# released samplers begin below it, with a network that expects some of a picture where there is none, which costs much with few
+# steps; Lin et al. 2023.) PLMS works on the noise. At the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so
+# PLMS has to begin below. And it goes on in the direction of what changed between steps, which guidance exaggerates: see what becomes
+# of its bird in eight steps. DPM-Solver++ was made for that case: it extrapolates the picture, not the noise.
 #
 # And notice, in the rows, that DDIM and DPM-Solver arrive at the *same* picture: it follows from the noise that they started with.
-# (PLMS, which begins elsewhere, need not.) DDPM, which adds its own, ends elsewhere with each number of steps. That makes seeds meaningful,
-# pictures editable (chapter 15), and noise a kind of latent.
+# That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent. (PLMS, which begins elsewhere, need not arrive
+# there.) DDPM adds noise of its own, so its picture can change with the number of steps.
 #
 # ## Play
 
@@ -627,17 +634,18 @@ print(f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / pic
 # %% [markdown]
 # (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were trained
 # before.) **Notice** that history repeats itself on our pictures in part: the DDPM keeps more of birds than the AttnGAN, and
-# hardly as much of flowers. (The CNN that looked at its guesses was taught the very attributes that the judge asks for; the AttnGAN's
-# DAMSM has learned from the same CNN.) It was trained for less time, its loss says
-# how far it is, no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on; the AttnGAN
+# less of flowers, though of new ones the error hides it. (The CNN that looked at its guesses was taught the very attributes that the judge asks for; the AttnGAN's
+# DAMSM has learned from the same CNN.) It was trained for less time, its loss falls
+# steadily (though it does not say how much is left), no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on; the AttnGAN
 # needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128 pixels; the DDPM took
-# ten steps in this table, for 64 x 64. To draw large with little is the subject of chapters 13 and
+# ten steps in this table, each of them asked twice, for 64 x 64. To draw large with little is the subject of chapters 13 and
 # 14.
 #
 # ## Exercise: a step of DDIM
 #
 # Given $x_t$, the predicted noise, and $\bar\alpha$ at $t$ and at the next, earlier timestep $s$, take DDIM's step:
-# compute the guess of $x_0$, and add to it as much of the *same* noise as belongs to $s$. *(Ten minutes.)*
+# compute the guess of $x_0$, then drown it again, up to $s$, with the *same* noise: equation 4 at $s$, with the predicted
+# $\epsilon$. (Of the finished picture $\bar\alpha_s = 1$.) *(Ten minutes.)*
 
 
 # %%

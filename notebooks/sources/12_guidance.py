@@ -63,7 +63,7 @@ show.pictures(
 # Early in 2021 diffusion models draw well, but GANs still win on ImageNet. GANs have a trick: at the cost of diversity
 # they can draw only what is typical (truncation). In May Prafulla Dhariwal and Alex Nichol make one for diffusion of an idea
 # of Sohl-Dickstein and others (2015) and Song and others (2020): let a classifier pull, and pull harder than Bayes' rule asks.
-# *"Diffusion Models Beat GANs on Image Synthesis"* says the result in its title. In the same year Katherine Crowson lets CLIP
+# *"Diffusion Models Beat GANs on Image Synthesis"* says the result in its title; its model is called ADM. In the same year Katherine Crowson lets CLIP
 # pull, so that a *caption* can be given; in December so do Alex Nichol and his colleagues, with a CLIP that knows noise (GLIDE,
 # chapter 13), and compare it with an idea of Jonathan Ho and Tim Salimans that needs nobody to pull at all (*"Classifier-Free
 # Diffusion Guidance"*). People who are shown both prefer the latter, and nearly every diffusion model since has it.
@@ -214,10 +214,10 @@ show.pictures(
 show.table(rows)
 
 # %% [markdown]
-# **Notice** the last row: the clean CLIP pulls with the same $s$, and to no avail. In the noise it does not see what is there, so what
+# **Notice** the last row: the clean CLIP pulls with the same $s$, and to little avail. In the noise it does not see what is there, so what
 # it asks for is not what would show. (It can pull if it looks at the model's guess of $x_0$ instead, with the gradient through the
-# model.) And even a noisy one can be pleased without being shown more (remember DAMSM, chapter 06): from $s = 2$ to 8 the cosine
-# rises, and hardly more flowers are blue.
+# model.) From $s = 2$ to 8 more blue appears, also in flowers that the recogniser still calls yellow or white: it names one color,
+# CLIP is pleased by blue anywhere.
 #
 # ## Nobody pulls: ask twice
 #
@@ -288,8 +288,9 @@ for axis, (x, y) in zip(
         )
         if y == "fid":
             axis.axhline(points[0]["true_fid"], color=line.get_color(), ls=":", lw=1)
-        for p in points if x == "accuracy" else ():
-            axis.annotate(f"{p['guidance_scale']:g}", (p[x], p[y]), (3, 3), textcoords="offset points", fontsize=7)
+        for p in points:
+            if x == "accuracy" and p["guidance_scale"] in (1, 3, 8, 12):
+                axis.annotate(f"{p['guidance_scale']:g}", (p[x], p[y]), (3, 3), textcoords="offset points", fontsize=7)
     named = {"accuracy": "facts kept", "fid": "FID (world)", "guidance_scale": "guidance scale"}
     axis.set(xlabel=named[x], ylabel=named[y])
     axis.spines[["top", "right"]].set_visible(False)
@@ -334,8 +335,9 @@ show.table(sorted(rows, key=lambda row: -row["s = 5"]), digits=2)
 
 # %% [markdown]
 # **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: shape, number and pattern of the petals
-# gain from s = 1 to 3. Pushed harder, the center still gains, and colors lose: they go past what was meant. (A number is of about
-# sixty facts, so differences below a tenth may be chance.)
+# gain from s = 1 to 3. Pushed harder, size and color of the center still gain; the petals' color and their second one seem to lose, at the
+# limit of what so many facts can show. (A number is of about sixty, so differences below a tenth may be chance.) The background had
+# nothing left to gain.
 
 # %%
 texts = [flowers.caption("test", i)[0] for i in range(40)]
@@ -345,8 +347,8 @@ print(f"measured here, flowers, s = 3: {again.accuracy:.0%} of {again.facts} fac
 # %% [markdown]
 # ## Where guidance distorts, and why
 #
-# What is exaggerated is not only what was meant. Look at a world of one dimension: data from two classes, and what
-# guidance aims at for one of them, $p(x)\,p(y \mid x)^s$, as a density. (What a sampler arrives at is not quite that: the guided
+# What is exaggerated is not only what was meant. Look at a world of one dimension: data from two classes, around -1 and 1, and what
+# guidance aims at if we ask for the one at 1, $p(x)\,p(y \mid x)^s$, as a density. (What a sampler arrives at is not quite that: the guided
 # scores are not those of this density with noise; Bradley and Nakkiran 2024.)
 
 # %%
@@ -360,7 +362,11 @@ for s in (0, 1, 3, 30):
 axis.legend(frameon=False)
 axis.set_yticks([])
 axis.spines[["top", "right", "left"]].set_visible(False)
-show.figure(fig, "Densities for growing guidance scales: they move away from the other class, beyond where data are.")
+axis.set_xlabel("x")
+show.figure(
+    fig,
+    "Four densities: s = 0 is all data, s = 1 the class around 1; for s = 3 and 30 the peak moves on, away from the other class.",
+)
 
 # %% [markdown]
 # With growing $s$ the density moves *away from the other class*, to where fewer data are. In pictures that is a color
@@ -381,8 +387,8 @@ for s in (1, 3, 6, 12, "true pictures"):
 show.table(rows, digits=3)
 
 # %% [markdown]
-# **Notice** that a push first makes the pictures of a caption more alike, as it makes them typical; at s = 12 they differ again, by
-# their distortions. Remedies: limit the guess to $[-1, 1]$ (what `clip` does, in all of these; it is not enough), or to a
+# **Notice** that already at s = 1 drawn pictures of a caption are more alike than true ones (by the distance of what the recogniser sees
+# in them); a push makes them more so, as it makes them typical, until at s = 12 they differ by their distortions. Remedies: limit the guess to $[-1, 1]$ (what `clip` does, in all of these; it is not enough), or to a
 # percentile of it (Imagen's dynamic thresholding, chapter 13); guide only in the middle of the way, as it is the push through the most noise that makes all pictures
 # alike (Kynkäänniemi et al. 2024); or train on more captions, so that less guidance is needed.
 #

@@ -181,15 +181,15 @@ def guess(
     process: Process, denoise: Denoise, x: Tensor, t: int, clip: float | None = None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The picture x0, limited to [-clip, clip], the noise that goes with it, and what was said about the variance."""
-    prediction, v = denoise(x, t), None
+    prediction, said = denoise(x, t), None
     if process.learned:
-        prediction, v = prediction.chunk(2, 1)
+        prediction, said = prediction.chunk(2, 1)
     x0, eps = process.split(prediction, x, t)
     if clip is not None:
         x0 = x0.clamp(-clip, clip)
         signal, sigma = process.at(t, x)
         eps = (x - signal * x0) / sigma
-    return x0, eps, v
+    return x0, eps, said
 
 
 def ddpm(
@@ -203,12 +203,12 @@ def ddpm(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Ancestral sampling. draw(C, H, W) gives fresh noise (B, C, H, W); `large` chooses the larger fixed variance."""
     for t, s in pairwise([*ts, -1]):
-        x0, _, v = guess(process, denoise, x, t, clip)
+        x0, _, said = guess(process, denoise, x, t, clip)
         of_x0, of_x_t, small, big = process.posterior(t, s, x)
         x = of_x0 * x0 + of_x_t * x
         if s >= 0:
             fixed = (big if large else small).sqrt()
-            fresh = (0.5 * learned_log_variance(v, small, big)).exp() if process.learned else fixed
+            fresh = (0.5 * learned_log_variance(said, small, big)).exp() if process.learned else fixed
             x = x + fresh * draw(*x.shape[1:]).to(x)
         yield x, x0
 
