@@ -476,7 +476,8 @@ show.table(
 # | optimiser | Adam | Muon |
 #
 # To be looked at has a price. Sampling takes the guess for the *mean* of all pictures that are possible, blurred where nothing can be
-# known. Rewarded for looking right, the network shows detail too early, and the sampler keeps it: hence the mesh in its petals.
+# known. Rewarded for looking right, the network shows detail too early, and the sampler keeps it. (The mesh in its petals may come from
+# there.)
 
 # %%
 show.source(alignment.likeness)
