@@ -554,10 +554,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** first how little four steps cost: DDPM, DDIM and DPM-Solver keep about as many facts with them as with sixteen. Our model
-# draws small pictures of few things, its guesses are good from the start, and they are kept between -1 and 1. A thousand steps were
-# needed where noise was predicted, at 256 x 256. All but PLMS begin at the last timestep, where there is nothing but noise. (Many
-# released samplers begin below it, with a network that expects some of a picture where there is none, which costs much with few
+# **Notice** first how little four steps cost: DDPM, DDIM and DPM-Solver keep about as many facts with them as with sixteen. (Of
+# small pictures of few things; what few steps cost in looks, facts do not say.) All but PLMS begin at the last timestep, where there
+# is nothing but noise. (Many released samplers begin below it, with a network that expects some of a picture where there is none, which costs much with few
 # steps; Lin et al. 2023.) PLMS works on the noise. At the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so
 # PLMS has to begin below. And it goes on in the direction of what changed between steps, which guidance exaggerates: see what becomes
 # of its bird in eight steps. DPM-Solver++ was made for that case: it extrapolates the picture, not the noise.

@@ -267,8 +267,8 @@ def batches(
 ) -> Iterator[tuple[Tensor, list[list[str]], Tensor | None]]:
     """Endless (latents (B, Z, h, w), captions, what is seen (B, 192, 8, 8)); step k's follow from (seed, k).
 
-    As many of each world. Captions are lists of B; if several of a picture are to be read, each list adds to what
-    those before it tell. Nothing is seen unless it plays a part.
+    As many of each world. Captions are lists of B; if several of a picture are to be read, each list adds what
+    it can to those before it. Nothing is seen unless it plays a part.
     """
     share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
     stored = {name: _stored(world, config, codec.inside) for name, world in known.items()}
