@@ -79,11 +79,14 @@ show.pictures(
 #
 # $$ z = E(x), \qquad \hat{x} = D(z), \qquad x \in \mathbb{R}^{H \times W \times 3}, \quad z \in \mathbb{R}^{H/f \times W/f \times c} $$
 #
-# and everything of chapter 11, with $z$ in the place of $x$:
+# and everything of chapter 11, with $z_0 = s\, E(x)$ in the place of $x_0$ (a factor $s$ is explained below) and a caption $y$, which a
+# reader $\tau_\theta$ reads:
 #
-# $$ L = \mathbb{E}_{z, \epsilon, t} \big\lVert \epsilon - \epsilon_\theta(z_t,\, t,\, \tau_\theta(\text{caption})) \big\rVert^2 $$
+# $$ z_t = \sqrt{\bar\alpha_t}\, z_0 + \sqrt{1-\bar\alpha_t}\, \epsilon, \qquad
+#    L = \mathbb{E}_{(x, y), \epsilon, t} \big\lVert \epsilon - \epsilon_\theta(z_t,\, t,\, \tau_\theta(y)) \big\rVert^2 $$
 #
-# (Our small one predicts $z$ in the place of $\epsilon$; chapter 11 says why.)
+# Our small one differs as that of chapter 11 does: it predicts $z_0$, its schedule is a shifted cosine, timesteps weigh about
+# alike, detail passes by, the caption is told to all blocks as a whole, too, Muon trains it, and drawing ends at t = 130.
 #
 # ## The autoencoder
 #
@@ -96,7 +99,8 @@ for name, config in {**VARIANTS, **{name: SMALL[name] for name in OURS}}.items()
         size = sum(p.numel() for p in Autoencoder(config).parameters())
     f = 2 ** (len(config.mults) - 1)
     rows.append({"autoencoder": name, "f": f, "numbers of a place": config.z})
-    rows[-1] |= {"codes": config.codes or "(KL)", "one for ... numbers of the picture": 3 * f * f / config.z}
+    rows[-1] |= {"numbers of the picture for one of them": 3 * f * f / config.z, "codes": config.codes or "(KL)"}
+    rows[-1]["bits of a place"] = f"{np.log2(config.codes):.0f}" if config.codes else ""
     rows[-1]["parameters"] = f"{size:,}"
 show.table(rows, digits=0)
 
@@ -107,7 +111,7 @@ show.table(rows, digits=0)
 # each place takes the nearest entry of a codebook. Diffusion needs something continuous, so it draws the vectors *before*
 # that choice, and the codebook is the first layer of the decoder: whatever is drawn is moved to the nearest code. How strongly
 # the discriminator pulls is chosen anew at each step, so that its gradient at the last layer is half as long as that of the
-# reconstruction.
+# reconstruction. (A VQ's numbers in the table are those before that choice; after it a place is one code.)
 
 # %%
 from t2i_course.codec import losses as codec_losses
@@ -129,13 +133,14 @@ show.pictures(
     [name if i == 0 else "" for name in ("true", *copies) for i in range(len(some))],
     columns=6,
     inches=1.6,
-    alt="Six true pictures in the first row; below, the copies of each small autoencoder: colors and forms stay, the finest "
-    "lines blur.",
+    alt="Six true pictures in the first row; below, the copies of each small autoencoder: colors and large forms stay, lines "
+    "blur, and small things melt.",
 )
 
 # %% [markdown]
-# Now in numbers: how near the pixels are (PSNR, SSIM), how near the features (rFID: the world's own FID between pictures
-# and their copies), and what a caption is about: which share of the facts does the judge still read in the copies?
+# Now in numbers: how near the pixels are (PSNR, in decibels: 20 is poor, 30 good; SSIM: 1 is equal), how near the features (rFID: the
+# world's own FID between pictures and their copies; 0 is equal), and what a caption is about: which share of the facts does the
+# judge still read in the copies?
 
 # %%
 import json
@@ -162,8 +167,8 @@ show.table(
 print(f"{measured['rows'][0]['n']} pictures of each world, measured by {measured['command']}")
 
 # %% [markdown]
-# **Notice** what goes first: lines a pixel or two wide. What captions speak of is larger; compare the last two columns. And
-# how many numbers are left of the picture's 49,152? A number of a KL latent is worth as many bits as it can be told apart in
+# **Notice** what goes: first lines, then what is small. Things of a scene can hardly be told by you, while the judge still reads nearly
+# all facts, most of which are about something larger. And how much is left of a picture? A number of a KL latent is worth as many bits as it can be told apart in
 # its own noise, a code of a VQ latent at most the logarithm of the size of its codebook. (The perplexity says how many codes
 # are in use, as if all of them were used alike.)
 
@@ -235,12 +240,11 @@ show.pictures(
 # **Notice** the last one. Convolutions know about moving, not about mirroring: some channels say "an edge, dark on its left",
 # and mirrored they say so in the wrong place, and outlines break. A latent is a picture *for its decoder*.
 #
-# One more number is needed. Diffusion adds noise of variance 1, so what it drowns should vary as much. The latents of an
-# autoencoder vary as they like; so they are multiplied with a constant, once measured. Stable Diffusion's is 0.18215, and
-# whoever forgets it gets a gray soup.
+# One more number is needed. Diffusion adds noise of deviation 1, so what it drowns should vary as much. The latents of an
+# autoencoder vary as they like; so they are multiplied with a constant $s$, once measured. Stable Diffusion's is 0.18215.
 
 # %%
-print(f"latents vary by {1 / system.scale:.3f}, so they are multiplied with {system.scale:.3f}")
+print(f"latents have a standard deviation of {1 / system.scale:.3f}, so they are multiplied with {system.scale:.3f}")
 
 # %% [markdown]
 # ## What it saves
@@ -255,8 +259,10 @@ from dataclasses import replace
 config, folded, rows = system.unet.config, system.autoencoder, []
 sizes = {
     "pixels": (3, system.size),
+    "pixels, folded 8 x 8 (as in chapter 11)": (3 * 64, system.size // 8),
+    "pixels, folded 16 x 16": (3 * 256, system.size // 16),
     f"latents, f = {codec.factor}": (codec.z, system.size // codec.factor),
-    "the same, folded (ours)": (folded.z, system.size // folded.factor),
+    "latents, folded 2 x 2 (ours)": (folded.z, system.size // folded.factor),
 }
 for name, (channels, side) in sizes.items():
     net = UNet(replace(config, channels=channels, out=channels))
@@ -276,7 +282,8 @@ for name, (channels, side) in sizes.items():
 show.table(rows)
 
 # %% [markdown]
-# (Seconds for one picture.) The paper compares $f$ from 1 to 32 with as many parameters and as many steps (two million, on one
+# (Seconds for one picture.) **Notice** that what saves is to have *few places*, however they are made: folding costs nothing. What
+# the autoencoder adds is that a place holds 16 numbers, not 768, and that the U-Net need not learn what nobody looks at. The paper compares $f$ from 1 to 32 with as many parameters and as many steps (two million, on one
 # A100): 4 and 8 are best. At $f = 1$ and 2 learning is slow, at 32 too little of the picture is left.
 #
 # A picture takes thirty steps, each with two questions (guidance), but only one pass of the decoder. Where does the time go?
@@ -325,14 +332,15 @@ show.source(alignment.head, alignment.with_middle, alignment.likeness)
 show.source(type(system).draw, type(system).decode)
 
 # %% [markdown]
-# The film of a drawing. At first the decoder is given what no autoencoder has ever said; it shows what it can:
+# The film of a drawing: after each step, the guess of its end, decoded. At first the decoder is given what no autoencoder has ever
+# said; it shows what it can:
 
 # %%
 caption = "this bird is yellow and has a black crown"
 frames = [to_uint8(frame)[0] for frame in system.frames([caption], seed=5, steps=30, every=1)]
 show.film(
     np.stack(frames + frames[-1:] * 12),
-    alt=f"A cloud of color becomes a picture of '{caption}' in thirty steps, decoded after each.",
+    alt=f"The guesses for '{caption}', decoded after each of thirty steps: from a cloud of color to a picture.",
 )
 
 # %% [markdown]
@@ -360,6 +368,8 @@ show.pictures(
 # trained on several sizes lose it (chapter 19).
 #
 # ## What does the judge say?
+#
+# Of twenty captions of each world, in ten steps of diffusion (±: one standard error):
 
 # %%
 from t2i_course.judge.table import judge as judge_system
@@ -373,11 +383,11 @@ for world in every:
             lambda captions, seed, by=drawn_by, how=options: by.draw(captions, seed, **how), world, 20, ("test",)
         )["splits"]
         rows.append({"world": world.name, "system": timeline.find(name).title})
-        rows[-1]["facts kept"] = result["test"]["accuracy"]
+        rows[-1]["facts kept"] = f"{result['test']['accuracy']:.2f} ± {result['test']['standard_error']:.2f}"
     for row in ("chance", "ceiling"):
         rows.append({"world": world.name, "system": f"({row})"})
-        rows[-1]["facts kept"] = result["test"][row]["accuracy"]
-show.table(rows, digits=2)
+        rows[-1]["facts kept"] = f"{result['test'][row]['accuracy']:.2f}"
+show.table(rows)
 
 # %% [markdown]
 # And how long was each of them trained? (The DAMSM taught the AttnGAN, and reads for the DDPM; the latent diffusion
@@ -394,8 +404,8 @@ show.table(
 
 # %% [markdown]
 # **Notice** that it keeps less of the captions than the DDPM of chapter 11, which learned two worlds, not three, from a reader that
-# had been trained before, from several captions of a picture at once, and under the eyes of a CNN that looks at pixels. What
-# latents buy is size: four times as many pixels, drawn by a U-Net with as many places.
+# had been trained before, from several captions of a picture at once, and under the eyes of a CNN that looks at pixels. And it
+# draws four times as many pixels.
 #
 # ## Play
 
@@ -464,16 +474,19 @@ def divergence_solution(mean: torch.Tensor, log_variance: torch.Tensor) -> torch
 print(check(divergence_solution))
 
 # %% [markdown]
-# What does ours say? For each channel, how much the mean varies from place to place, and how unsure the encoder is of it:
+# What does ours say? In bits it should be about what was counted above, which took each channel for a Gaussian. And for each
+# channel: how much the mean varies from place to place and from picture to picture, and how unsure the encoder is of it.
 
 # %%
-mean, log_variance = codec.moments(some)
+mean, log_variance = codec.moments(many)
+print(f"{divergence_solution(mean, log_variance).mean() / np.log(2):,.0f} bits for a picture")
 show.bars(
     [str(k) for k in range(codec.z)],
     {
         "the mean varies by": mean.std((0, 2, 3)).tolist(),
         "it is unsure by": (log_variance / 2).exp().mean((0, 2, 3)).tolist(),
     },
+    ylabel="standard deviation",
     alt="For each channel of the latent how much it varies, and beside it, far lower, how unsure the encoder is.",
 )
 

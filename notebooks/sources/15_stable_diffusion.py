@@ -96,7 +96,7 @@ small = (system.read.module, system.unet, system.autoencoder)
 
 
 def size(net) -> int:
-    """How many parameters are used; CLIP's last projection is not."""
+    """How many parameters there are, but for CLIP's last projection, which is not used."""
     return sum(p.numel() for name, p in net.named_parameters() if not name.startswith("project."))
 
 
@@ -114,10 +114,10 @@ fig, axis = plt.subplots(figsize=(11, 3.9))
 reader_size, unet_size, codec_size, _ = (f"{theirs / 1e6:.0f} M" for theirs, _ in count.values())
 
 
-def box(x: float, y: float, width: float, height: float, text: str, color: str) -> None:
+def box(x: float, y: float, width: float, height: float, text: str, color: str, fontsize: float = 8.5) -> None:
     """A part of the architecture."""
     axis.add_patch(plt.Rectangle((x, y), width, height, color=color, alpha=0.25, lw=0))
-    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8.5)
+    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=fontsize)
 
 
 def arrow(x: float, y: float, to_x: float, to_y: float, text: str = "") -> None:
@@ -130,27 +130,35 @@ box(0, 3, 2.2, 1, f"CLIP's text tower\n{reader_size}, frozen", "#868C98")
 levels = [int(UNETS["sd_1"].dim * mult) for mult in UNETS["sd_1"].mults]
 for k, channels in enumerate(levels):
     height = 2.6 - 0.5 * k
-    box(3.6 + 0.62 * k, 1.6 - height / 2, 0.55, height, f"{channels}\n{64 >> k}²", "#2F6DB5")
-    box(8.62 - 0.62 * k, 1.6 - height / 2, 0.55, height, f"{channels}\n{64 >> k}²", "#2F6DB5")
+    for x in (3.6 + 0.62 * k, 8.62 - 0.62 * k):
+        box(x, 1.6 - height / 2, 0.55, height, f"{channels}\n{64 >> k}²", "#2F6DB5", 7)
+        if k in UNETS["sd_1"].attend:  # the context comes down to it
+            axis.plot((x + 0.27,) * 2, (1.6 + height / 2, 3.3), color="#868C98", lw=1)
     axis.plot((4.15 + 0.62 * k, 8.62 - 0.62 * k), (2.8 - 0.25 * k,) * 2, ":", color="#2F6DB5", lw=1)  # skips
 box(6.08, 1.25, 0.55, 0.7, "mid", "#2F6DB5")
-axis.text(7.2, 3.15, f"U-Net, {unet_size}: channels and places of its levels", ha="center", fontsize=8.5)
-box(10.2, 1.1, 1.9, 1, f"decoder\n(with the encoder\n{codec_size})", "#E4572E")
+axis.plot((6.36, 6.36), (1.95, 3.3), color="#868C98", lw=1)
+axis.plot((2.2, 8.89), (3.3, 3.3), color="#868C98", lw=1)
+axis.text(
+    6.5, 3.42, "context 77 x 768: keys and values of the cross-attention in these levels", ha="center", fontsize=8
+)
+axis.text(6.36, -0.05, f"U-Net, {unet_size}: channels and places of its levels", ha="center", fontsize=8.5)
 axis.text(-0.1, 4.15, '"a caption", and "" for guidance', fontsize=9)
-arrow(2.2, 3.5, 5.3, 3.5, "context 77 x 768")
-arrow(5.3, 3.5, 5.3, 3.32, "")
 box(0, 1.1, 1.9, 1, "noise\n4 x 64 x 64", "#E0A526")
 arrow(1.9, 1.6, 3.55, 1.6, "z_t, t")
-arrow(9.2, 1.6, 10.15, 1.6, "z_0")
-arrow(12.1, 1.6, 13.2, 1.6, "picture\n512²")
-axis.annotate("", (3.4, 0.3), (9.1, 0.3), arrowprops={"arrowstyle": "->", "color": "#2E2A3B"})
-axis.text(6.2, -0.05, "50 times: a step of the sampler, with guidance", ha="center", fontsize=8.5)
-axis.set(xlim=(-0.2, 13.6), ylim=(-0.3, 4.4))
+arrow(9.2, 1.6, 10.1, 1.6, "eps")
+box(10.15, 1.1, 1.3, 1, "sampler,\nguidance", "#E0A526")
+arrow(11.45, 1.6, 12.25, 1.6, "z_0")
+box(12.3, 1.1, 2.3, 1, f"decoder\n(with the encoder\n{codec_size})", "#E4572E")
+arrow(14.6, 1.6, 15.6, 1.6, "picture\n512²")
+axis.plot((10.8, 10.8, 2.7), (1.1, -0.4, -0.4), color="#2E2A3B", lw=1)
+arrow(2.7, -0.4, 2.7, 1.55)
+axis.text(6.36, -0.75, "50 times: z_(t-1) goes round again", ha="center", fontsize=8.5)
+axis.set(xlim=(-0.2, 16), ylim=(-0.9, 4.4))
 axis.axis("off")
 show.figure(
     fig,
-    "The architecture: a caption goes through CLIP's text tower into the U-Net of four levels, noise goes round it fifty "
-    "times, and the decoder makes a picture of what comes out.",
+    "The architecture: a caption goes through CLIP's text tower into three of the U-Net's four levels and its middle; noise goes "
+    "round U-Net and sampler fifty times, and the decoder makes a picture of what comes out.",
 )
 
 # %% [markdown]
@@ -233,7 +241,7 @@ for axis, world in zip(axes, every, strict=True):
     axis.set(title=world.name, xlabel="guidance scale", ylabel="facts kept" if world is every[0] else "")
     axis.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False, fontsize=8)
-fig.suptitle(measured["command"], fontsize=9)
+fig.suptitle(f"{measured['command']}: {measured['curves']['stable_diffusion'][0]['steps']} steps", fontsize=9)
 fig.tight_layout()
 show.figure(
     fig, "Facts kept against the guidance scale for both readers, one panel for each world, with standard errors."
@@ -244,16 +252,24 @@ rows = []
 for world in every:
     rows.append({"world": world.name})
     for name, label in named.items():
-        best = max(
-            (row for row in measured["curves"][name] if row["world"] == world.name), key=lambda row: row["accuracy"]
-        )
-        rows[-1] |= {f"{label}: best": f"{best['accuracy']:.2f} ± {best['standard_error']:.2f}"}
-        rows[-1] |= {f"at s ({label})": best["guidance_scale"], f"FID ({label})": best["fid"]}
+        (row,) = (r for r in measured["curves"][name] if r["world"] == world.name and r["guidance_scale"] == 5)
+        rows[-1] |= {f"{label}: facts kept, s = 5": f"{row['accuracy']:.2f} ± {row['standard_error']:.2f}"}
+        rows[-1] |= {f"{label}: FID": row["fid"]}
 show.table(rows, digits=1)
+(scenes,) = (r for r in measured["curves"]["stable_diffusion"] if r["world"] == "scenes" and r["guidance_scale"] == 5)
+show.table(
+    [
+        {"of scenes, CLIP frozen": fact, "kept": share, "by chance": scenes["chance_by_attribute"][fact]}
+        for fact, share in scenes["by_attribute"].items()
+    ],
+    digits=2,
+)
+trained = {name: json.loads((DATA / "weights" / f"{name}.json").read_text()) for name in ("ldm", "ldm_clip", "clip")}
+print(", ".join(f"{name}: {record['seconds'] / 60:.0f} minutes" for name, record in trained.items()))
 
 # %% [markdown]
-# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes both keep so little that no difference can be seen,
-# and guidance does not help there: who has not understood has nothing to exaggerate.
+# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes it knows the place and the time of day, and of all else
+# no more than chance does; the other is no better, and guidance does not help: who has not understood has nothing to exaggerate.
 #
 # Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out. CLIP's
 # loss looks at one place alone, the end of the caption, so what the last block says at the other words was never asked for.
@@ -298,6 +314,9 @@ show.table(
     ],
     digits=2,
 )
+
+# %% [markdown]
+# (Ours draws from t = 999 down to 130 only, where its guess is the picture; so little strength begins above that.)
 
 # %%
 petals = (sketch[:, 0] > 0.3) & (sketch[:, 1] < -0.5)  # the red ones
@@ -355,8 +374,9 @@ show.play(
 )
 
 # %% [markdown]
-# **Notice** the seam. The model is told of the rest only by what is put back after each step, and it has little time to make
-# its own part fit. Lugmayr and others go back and forth several times; Stable Diffusion's variant sees the rest all the time.
+# **Notice** that the new part does not fit the old: half a bird need not find its other half. The model is told of the rest only by
+# what is put back after each step, and it has little time to make its own part fit. RePaint (Lugmayr and others, 2022) goes back to
+# more noise and down again several times at every step; Stable Diffusion's variant sees the rest all the time.
 #
 # Click squares to choose them, and again to keep them; the picture is drawn after each click. To go on beyond the edge
 # (*outpainting*) is the same with a larger canvas, of which all but the picture is to be drawn:
@@ -381,17 +401,22 @@ show.pictures(
 # %%
 weights = (0, 0.5, 1, 1.5, 2.5)
 texts = [f"a flower with (red petals:{w}) and a yellow centre" for w in weights]
+context = system.read([texts[2]])
+context[:, 6:] = system.read([texts[2].replace("red", "blue")])[:, 6:]  # what stands after "petals"
 show.pictures(
-    torch.cat([system.draw([text], seed=4) for text in texts]),  # one by one, so that all start with the same noise
-    [f"(red petals:{w})" for w in weights],
-    columns=5,
-    inches=1.8,
-    alt="The same seed five times, while the words 'red petals' count from nothing to two and a half times as much.",
+    # one by one, so that all start with the same noise
+    torch.cat([*(system.draw([text], seed=4) for text in texts), system.draw([texts[2]], seed=4, context=context)]),
+    [*(f"(red petals:{w})" for w in weights), 'the rest heard "blue"'],
+    columns=6,
+    inches=1.6,
+    alt="The same seed five times, while the words 'red petals' count from nothing to two and a half times as much, and a sixth "
+    "time, where the words after them are those of a caption with blue petals: the flower is blue.",
 )
 
 # %% [markdown]
-# **Notice** how much red there is from the start, at weight 0. It stands in the words that follow, and in the end of the caption:
-# CLIP reads from left to right, so they have heard "red petals", and every place of the picture asks them, too. So it is in Stable
+# **Notice** how much red there is at weight 0. It stands in the words that follow, and in the end of the caption, too: CLIP reads from
+# left to right, so they have heard "red petals", and every place of the picture asks them as well. For the sixth picture "red petals"
+# counts as in the third, but all words after it are taken from the caption of *blue* petals: they are believed. So it is in Stable
 # Diffusion.
 #
 # ## From one caption to another
@@ -434,7 +459,7 @@ else:
 
 # %% [markdown]
 # What it costs. Each part, ours beside that of diffusers, with random weights of the same shapes on the same machine, as
-# `tests/benchmarks/` measured it:
+# `tests/benchmarks/` measured it. (The U-Net: one step of a picture of 512², with both questions of guidance.)
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "stable_diffusion.json").read_text())["rows"]
@@ -446,13 +471,13 @@ show.table(
             "on": row["hardware"],
             "seconds": row["ours"]["seconds"],
             "peak MiB": row["ours"]["peak MiB"],
-            "time, of diffusers'": row["time ratio"],
-            "memory, of diffusers'": row["memory ratio"],
+            "our time / diffusers'": row["time ratio"],
+            "our memory / diffusers'": row["memory ratio"],
         }
         for row in measured
         if "time ratio" in row
     ],
-    digits=2,
+    digits=3,
 )
 
 # %% [markdown]
@@ -474,14 +499,15 @@ def mixed(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
 # %%
 def check(answer) -> str:
     """What is right, or what is wrong with it."""
-    a, b = noise(0, 2, 4, 16, 16)
-    for u in (0.0, 0.25, 0.5, 1.0):
-        found = answer(a.clone(), b.clone(), u)
-        if found.shape != a.shape:
-            return f"not yet: the shape is {tuple(found.shape)}, not {tuple(a.shape)}"
-        if not torch.allclose(found, slerp(a, b, u), atol=1e-4):
-            off = (found - slerp(a, b, u)).abs().max()
-            return f"not yet: at u = {u} it is off by up to {off:.3f}, and its deviation is {found.std():.2f}"
+    one, other = noise(0, 2, 4, 16, 16)
+    for a, b in ((one, other), (one, 0.6 * one + 0.8 * other), (2 * one + 1, other + 1)):  # any angle, length and mean
+        for u in (0.0, 0.25, 0.5, 1.0):
+            found, right = answer(a.clone(), b.clone(), u), slerp(a, b, u)
+            if found.shape != a.shape:
+                return f"not yet: the shape is {tuple(found.shape)}, not {tuple(a.shape)}"
+            if not torch.allclose(found, right, atol=1e-4):
+                off, deviation = (found - right).abs().max(), found.std()
+                return f"not yet: at u = {u} it is off by up to {off:.3f}, and its deviation is {deviation:.2f}"
     return "right"
 
 
