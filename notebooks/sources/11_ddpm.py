@@ -27,6 +27,8 @@
 # it runs.*
 
 # %%
+from time import perf_counter
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -521,14 +523,16 @@ show.source(samplers.ddim, samplers.dpm_solver)
 # what do two of them keep without it, at half the cost?
 
 # %%
-asked, kept, n, guided = (4, 8, 16), {}, 16, ("ddpm", "ddim", "plms", "dpm_solver")
+asked, kept, spent, n, guided = (4, 8, 16), {}, {}, 16, ("ddpm", "ddim", "plms", "dpm_solver")
 captions = [world.caption("test", i)[0] for world in (flowers, birds) for i in range(n)]
 ways = {name: {"sampler": name} for name in guided}
 ways |= {f"{name}, unguided": {"sampler": name, "guidance_scale": 1} for name in ("ddim", "plms")}
 for name, options in ways.items():
     kept[name] = []
     for count in asked:
+        since = perf_counter()
         drawn = system.draw(captions, seed=0, steps=count, **options)
+        spent[name, count] = (perf_counter() - since) / len(captions)
         scores = [
             judge.caption_accuracy(part, text, world)
             for part, text, world in zip(drawn.split(n), (captions[:n], captions[n:]), (flowers, birds), strict=True)
@@ -544,6 +548,10 @@ show.lines(
 )
 facts = (scores[0] + scores[1]).facts
 print(f"{facts} facts: a standard error of about {(0.7 * 0.3 / facts) ** 0.5:.2f}")
+show.table(
+    [{"seconds of a picture": name} | {f"{count} steps": spent[name, count] for count in asked} for name in ways],
+    digits=3,
+)
 caption, shown = CAPTIONS[2], (*asked, 40)
 show.pictures(
     torch.cat([system.draw([caption], seed=1, steps=count, sampler=name) for name in guided for count in shown]),
@@ -560,6 +568,9 @@ show.pictures(
 # steps; Lin et al. 2023.) PLMS works on the noise. At the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so
 # PLMS has to begin below. And it goes on in the direction of what changed between steps, which guidance exaggerates: see what becomes
 # of its bird in eight steps. DPM-Solver++ was made for that case: it extrapolates the picture, not the noise.
+#
+# And what is it worth? A step costs about the same with every sampler, for the network is all of it (PLMS's first asks twice); without
+# guidance half. So what should be chosen is the number of steps.
 #
 # And notice, in the rows, that DDIM and DPM-Solver arrive at the *same* picture: it follows from the noise that they started with.
 # That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent. (PLMS, which begins elsewhere, need not arrive
