@@ -401,23 +401,27 @@ show.pictures(
 # %%
 weights = (0, 0.5, 1, 1.5, 2.5)
 texts = [f"a flower with (red petals:{w}) and a yellow centre" for w in weights]
-context = system.read([texts[2]])
-context[:, 6:] = system.read([texts[2].replace("red", "blue")])[:, 6:]  # what stands after "petals"
+red, blue = "a flower with red petals and a yellow centre", "a flower with blue petals and a yellow centre"
+mixed_up = []
+for first, then in ((red, blue), (blue, red)):
+    context = system.read([first])
+    context[:, 6:] = system.read([then])[:, 6:]  # what stands after "petals"
+    mixed_up.append(system.draw([first], seed=4, context=context))
 show.pictures(
     # one by one, so that all start with the same noise
-    torch.cat([*(system.draw([text], seed=4) for text in texts), system.draw([texts[2]], seed=4, context=context)]),
-    [*(f"(red petals:{w})" for w in weights), 'the rest heard "blue"'],
-    columns=6,
-    inches=1.6,
-    alt="The same seed five times, while the words 'red petals' count from nothing to two and a half times as much, and a sixth "
-    "time, where the words after them are those of a caption with blue petals: the flower is blue.",
+    torch.cat([*(system.draw([text], seed=4) for text in texts), *mixed_up]),
+    [*(f"(red petals:{w})" for w in weights), 'red, then as after "blue"', 'blue, then as after "red"'],
+    columns=7,
+    inches=1.4,
+    alt="The same seed five times, while the words 'red petals' count from nothing to two and a half times as much; then twice with "
+    "all words after 'petals' taken from the caption with the other color.",
 )
 
 # %% [markdown]
-# **Notice** how much red there is at weight 0. It stands in the words that follow, and in the end of the caption, too: CLIP reads from
-# left to right, so they have heard "red petals", and every place of the picture asks them as well. For the sixth picture "red petals"
-# counts as in the third, but all words after it are taken from the caption of *blue* petals: they are believed. So it is in Stable
-# Diffusion.
+# **Notice** how much red there is at weight 0. CLIP reads from left to right, so the words that follow, and the end of the caption,
+# have heard "red petals", and every place of the picture asks them as well. In the last two pictures all words after "petals" are
+# taken from the caption with the other color. A color can come from them alone, as in the first of the two; but not always, as in the
+# second: it stands in both, and this model's blue outshouts its red. Stable Diffusion's CLIP reads from left to right, too.
 #
 # ## From one caption to another
 #
