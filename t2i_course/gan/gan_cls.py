@@ -254,8 +254,7 @@ def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_
     Four things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
     D is ahead); both learn at twice the rate; and, above all, both learn by `matching`. "gan_cls_plain" does without
-    the last one, too. (The weights that ship were trained with another LOGIT_SCALE, that of the commit in their
-    record.)
+    the last one, too.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
