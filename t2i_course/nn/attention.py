@@ -39,13 +39,13 @@ def attention(
 
 
 def fast_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """The fast path: the same output (..., N, E) by torch's own function.
+    """The fast path: the same output (..., N, E) by torch's own function; arguments and errors as of `attention`.
 
     It does not store the weights if there are one or two dimensions before N and T, and E = D; else it may, and for
     gradients in bfloat16 on a CPU it does.
     """
     if q.requires_grad and q.device.type == "cpu" and q.dtype == torch.bfloat16:
-        return attention(q, k, v, mask, scale)[0]  # torch's own gradient is up to ten times slower there (torch 2.15)
+        return attention(q, k, v, mask, scale)[0]  # torch's own gradient is much slower there (torch 2.15)
     _check(q, k, v, mask)
     if mask is None:
         return F.scaled_dot_product_attention(q, k, v, scale=scale)
@@ -74,7 +74,8 @@ class CrossAttention(nn.Module):
     """Several attentions side by side: x (B, N, dim) looks at a context (B, T, context_dim), or at itself.
 
     Each head sees inner / heads numbers of every query, key and value, which have a `bias` in some systems; inner is
-    dim unless given.
+    dim unless given. A mask is (N, T), or (B, N, T), or (B, 1, T) for a mask of each caption's words. Raises ValueError
+    if the heads cannot share `inner`, or shapes do not fit.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class CrossAttention(nn.Module):
         super().__init__()
         inner = dim if inner is None else inner
         if inner % heads:
-            raise ValueError(f"dim ({inner}) cannot be shared out equally among {heads} heads.")
+            raise ValueError(f"inner ({inner}) cannot be shared out equally among {heads} heads.")
         context_dim = dim if context_dim is None else context_dim
         self.heads = heads
         self.to_q = nn.Linear(dim, inner, bias=bias)
@@ -120,7 +121,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """x (B, N, D) -> the same shape. `attention` are options of its CrossAttention."""
+    """x (B, N, D) -> the same shape; norms come first ("pre-norm"). `attention`: options of its CrossAttention."""
 
     def __init__(self, dim: int, heads: int, activation: Callable[[Tensor], Tensor] = F.gelu, **attention):
         super().__init__()

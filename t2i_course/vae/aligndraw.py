@@ -10,15 +10,16 @@ may move and zoom. Alignment (Bahdanau et al. 2014) lets each step look at the w
     h_dec_t = LSTM_dec(h_dec_(t-1), [z_t, s_t])
     c_t    = c_(t-1) + write(h_dec_t),              picture = sigmoid(c_T)
 
-It is trained to say how likely a picture is, by the variational bound (equation 8): the nats to correct the picture,
-plus the nats to tell the decoder each z_t beyond what it expected. Its expectation P is learned, too:
+It is trained to say how likely a picture is, by the variational bound: the nats to correct the picture, plus the nats
+to tell the decoder each z_t beyond what it expected. Its expectation P is learned, too. One draw stands for the mean:
 
-    L = - log p(x | c_T) + sum_t KL( Q(z_t) || P(z_t) )
+    - log p(x | words) <= L = E_Q [ - log p(x | c_T) + sum_t KL( Q(z_t | x, z_<t, words) || P(z_t | z_<t, words) ) ]
 
 One mistake of the released code is not repeated: its backward LSTM reads the captions of the batch, not the words, in
 reverse order. Another is kept, as it harms nothing: its filters stand beside the centre of the window, by half a step
 if N is odd, by a whole one if it is even.
-B captions, T steps, L words, A pixels of a side, N of the window's, Z of a latent.
+B captions, T steps, L words, A pixels of a side, N of the window's, Z of a latent, H of the decoder's state, D of the
+LSTM's over words, each way.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class LSTMCell(nn.Module):
         self.gates = nn.Linear(dim_in + dim, 4 * dim)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, dim_in), state and cell (B, dim) -> the next state and cell."""
         return lstm_update(self.gates(torch.cat([x, h], 1)), c)
 
 
@@ -125,7 +127,7 @@ class ReadsWords(nn.Module):
 
 
 class Align(nn.Module):
-    """The decoder's state (B, D) looks at the words (B, L, W): what it finds (B, W), and where it looked (B, L)."""
+    """The decoder's state (B, H) looks at the words (B, L, 2D): what it finds (B, 2D), and where it looked (B, L)."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -143,16 +145,24 @@ class Align(nn.Module):
 # --- reading and writing through a window -----------------------------------------------------------------------------
 
 
+def filter_means(head: Tensor, size: int, window: int) -> Tensor:
+    """Where the filters of a window stand on A x A pixels, the first of which is 0: their x and y (2, B, N).
+
+    head (B, 5) as for `filter_bank`; some may stand outside of the picture.
+    """
+    x, y, log_stride, *_ = head.T[..., None]  # (B, 1) each
+    centre = (size + 1) / 2 * (torch.stack([x, y]) + 1)  # (2, B, 1), in pixels
+    stride = (size - 1) / (window - 1) * log_stride.exp()
+    return centre + stride * (torch.arange(window, device=head.device) - window // 2 - 0.5)  # as released
+
+
 def filter_bank(head: Tensor, size: int, window: int) -> tuple[Tensor, Tensor, Tensor]:
     """N x N Gaussian filters for a window on A x A pixels: F_x and F_y (B, N, A), and the intensity gamma (B, 1, 1).
 
-    head (B, 5): centre x and y, log stride, log variance, log intensity. All zero: N filters spread over the picture.
+    head (B, 5): centre x and y, from -1 to 1 in the picture, log stride, log variance, log intensity. All zero: N
+    filters spread over the picture.
     """
-    x, y, log_stride, log_variance, log_gamma = head.T[..., None]  # (B, 1) each
-    centre = (size + 1) / 2 * (torch.stack([x, y]) + 1)  # (2, B, 1), in pixels
-    stride = (size - 1) / (window - 1) * log_stride.exp()
-    steps = torch.arange(window, device=head.device) - window // 2 - 0.5  # as released
-    means = centre + stride * steps  # (2, B, N)
+    means, (log_variance, log_gamma) = filter_means(head, size, window), head.T[3:, :, None]
     distance = torch.arange(size, device=head.device) - means[..., None]  # (2, B, N, A)
     exponent = distance.square() / (2 * log_variance.exp()[..., None])
     filters = torch.exp(-exponent.clamp(max=30))  # e^-100 is a denormal number: it shows nothing, and is very slow
@@ -302,7 +312,7 @@ class Drawer:
         yield from self.explain(captions, seed)["canvas"]
 
     def draw(self, captions: Sequence[str], seed: int = 0) -> Tensor:
-        """The last frame."""
+        """The last frame: pictures (B, 3, A, A) in [-1, 1]."""
         return self.explain(captions, seed)["canvas"][-1]
 
 
@@ -312,7 +322,7 @@ class Drawer:
 def recipe(name: str = "aligndraw", *, steps: int = 8000, batch_size: int = 64) -> Recipe:
     """How the small alignDRAW is trained: on flowers and birds at 32x32.
 
-    RMSProp in the paper; Adam is steadier at this size.
+    Adam, where the authors took RMSProp; and the gradient is clipped as a whole, where they clipped each tensor's.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe

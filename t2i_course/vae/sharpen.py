@@ -61,7 +61,7 @@ class Sharpener(nn.Module):
         )
 
     def forward(self, low: Tensor, text: Tensor, eps: Tensor) -> Tensor:
-        """low (B, 3, 32, 32) in [-1, 1], text (B, E), eps (B, 1, 32, 32) noise -> sharper pictures (B, 3, 32, 32)."""
+        """low (B, 3, 32, 32) in [-1, 1], text (B, E), noise eps (B, 1, 32, 32) -> sharper ones, not yet in [-1, 1]."""
         told = self.text(text).unflatten(1, (1, SIZE, SIZE))
         return low + self.edges(torch.cat([eps, told, low], 1))
 
@@ -78,7 +78,7 @@ def lowered(pictures: Tensor) -> Tensor:
 
 
 def losses(net: nn.Module, real: Tensor, text: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """One step of D, then one of G. real (B, 3, 32, 32): true pictures; text (B, E): their captions."""
+    """One step of D, then one of G. real (B, 3, 32, 32) in [-1, 1]: true pictures; text (B, E): their captions."""
     g, d = net["generator"], net["discriminator"]
     drawn = g(lowered(real), text, torch.randn_like(real[:, :1]))
     seen = d.look(real)
@@ -109,7 +109,10 @@ class Sharpen:
         return cls(CharCNNRNN.load("small"), net["generator"])
 
     def __call__(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        """Blurred pictures (B, 3, 32, 32) in [-1, 1] and their captions -> sharper ones."""
+        """Blurred pictures (B, 3, 32, 32) in [-1, 1] and their captions -> sharper ones, in [-1, 1], too.
+
+        Raises ValueError for other shapes, or another number of captions.
+        """
         if pictures.shape != (len(captions), 3, SIZE, SIZE):
             raise ValueError(
                 f"{len(captions)} captions need pictures of shape {(len(captions), 3, SIZE, SIZE)}, "
