@@ -72,10 +72,11 @@ show.figure(
 # %% [markdown]
 # Notice the waves: a collage, a first VAE, GANs beside autoregressive models, then diffusion; and that old ideas come
 # back (GANs in 2023, autoregression in 2024). The two grey ones, CLIP and ALIGN, make no pictures; they became parts of
-# others. A filled dot is a system that this library has; the others are still to come, in the chapters named at the left.
+# others. A filled dot is a system that this library has; the others are still to come, in the chapters named at the
+# left.
 #
-# A system's **anatomy card** says which choice it made on each axis. This is the oldest one, and the subject of the next
-# chapter:
+# A system's **anatomy card** says which choice it made on each axis. This is the oldest one, and the subject of the
+# next chapter:
 
 # %% tags=["nbval-check-output"]
 oldest = timeline.find("picture_layout")
@@ -211,8 +212,8 @@ show.table(rows)
 
 # %% [markdown]
 # Read the table from right to left. The recogniser must name *something*, so even a grey square keeps a few promises by
-# luck; so does a good picture of the *wrong* caption: it looks perfect and obeys by **chance**. A true picture reaches the
-# **ceiling**. Where a system lands between chance and the ceiling is the score of the course.
+# luck; so does a good picture of the *wrong* caption: it looks perfect and obeys by **chance**. A true picture reaches
+# the **ceiling**. Where a system lands between chance and the ceiling is the score of the course.
 #
 # ## Exercise: the judge by hand
 #

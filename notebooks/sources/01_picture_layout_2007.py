@@ -55,8 +55,9 @@ show.pictures(
 # $$ k^* = \arg\max_k p(k \mid t) \qquad i^* = \arg\max_i p(i \mid t, k^*) \qquad l^* = \arg\max_l p(l \mid t, k^*, i^*) $$
 #
 # **k**eyphrases: what to draw. **i**mages: which picture for each. **l**ayout: where each goes. Every step takes the
-# result of the one before as given. (Only the paper's abstract was at hand for this course. What is told from the abstract
-# is certain; the equations, numbers and names marked **(reconstructed)** are from memory and may differ in detail.)
+# result of the one before as given. (Only the paper's abstract was at hand for this course. What is told from the
+# abstract is certain; the equations, numbers and names marked **(reconstructed)** are from memory and may differ in
+# detail.)
 #
 # ## Step 1a: which words can be drawn?
 #
@@ -142,16 +143,16 @@ print(all(scores["picturability restart"]["F1"] > scores[other]["F1"] for other 
 # %% [markdown]
 # **Notice** two rows. Picturability *alone* (a walker that always jumps) does not lose to the whole of PageRank, and
 # PageRank *without* it loses even to counting words: on texts as short as these the restart vector does the work, and
-# the graph has little to add. An **ablation**, a row with one part taken out, is how such things are found. (With so few
-# texts and one annotator, small differences mean nothing.)
+# the graph has little to add. An **ablation**, a row with one part taken out, is how such things are found. (With so
+# few texts and one annotator, small differences mean nothing.)
 
 # %% [markdown]
 # ## Step 2: which picture for a word?
 #
 # An image search answers with many pictures, some of them beside the point. The paper's answer is a vote
 # **(reconstructed in its details)**: cut all candidates into segments, describe each by colour, size and place, cluster
-# the segments of *all* candidates (mean shift), and take the picture that owns the segment nearest to the centre of the largest cluster. What most pictures
-# agree on is probably what the word means.
+# the segments of *all* candidates (mean shift), and take the picture that owns the segment nearest to the centre of the
+# largest cluster. What most pictures agree on is probably what the word means.
 #
 # The pictograms have one picture per word, so let us make a search engine's answer ourselves: twelve pictures called
 # *bird*, three of which are flowers.
@@ -203,8 +204,9 @@ for name, x in {"on top of each other": 0.5, "half covered": 0.25, "side by side
 
 # %% [markdown]
 # The three wishes fight, the energy has many valleys, and no formula gives the best. So: **Monte Carlo**. (The arrows,
-# the small pictures on them, counts and colours are this course's additions.) Build a picture by adding one image at a time near those already placed; then try small random moves, accept what helps and,
-# at first, some of what does not; start again from scratch many times, and keep the best of all.
+# the small pictures on them, counts and colours are this course's additions.) Build a picture by adding one image at a
+# time near those already placed; then try small random moves, accept what helps and, at first, some of what does not;
+# start again from scratch many times, and keep the best of all.
 
 # %%
 info = system.story_info(STORY)

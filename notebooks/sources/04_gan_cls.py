@@ -221,8 +221,8 @@ show.table([{"nearest captions": asked[i][0], "cosine": similar[i].item()} for i
 # %% [markdown]
 # ## What the discriminator thinks
 #
-# The shipped $D$ on true pictures with their captions, true pictures with another's, and drawn ones. The further apart the
-# first two, the better it reads.
+# The shipped $D$ on true pictures with their captions, true pictures with another's, and drawn ones. The further apart
+# the first two, the better it reads.
 
 # %%
 batch = next(worlds.mixed_batches(char_cnn_rnn.WORLDS, "test", 64, 400, n=200))
@@ -244,23 +244,23 @@ apart = (verdicts["true picture, its caption"] > verdicts["true picture, another
 print(f"own caption above another's: {apart:.0%} of the pictures")
 
 # %% [markdown]
-# (Only differences mean something here. In training each true pair stood beside four wrong ones and a drawn one, so most logits are
-# below 0.)
+# (Only differences mean something here. In training each true pair stood beside four wrong ones and a drawn one, so
+# most logits are below 0.)
 #
 # ### What can it read?
 #
-# $G$ learns from nothing but $D$, so it pays to ask $D$ alone. "True or not" is one number about a
-# whole picture, and when it says "not", it does not say what would have been right. So our small GANs have one layer more, which
-# is not in the paper. It turns what $D$ sees into an embedding, and must find each picture's caption among those of the batch,
-# as the text encoder learned to read; and $G$ has to draw what is found:
+# $G$ learns from nothing but $D$, so it pays to ask $D$ alone. "True or not" is one number about a whole picture, and
+# when it says "not", it does not say what would have been right. So our small GANs have one layer more, which is not in
+# the paper. It turns what $D$ sees into an embedding, and must find each picture's caption among those of the batch, as
+# the text encoder learned to read; and $G$ has to draw what is found:
 
 # %%
 show.source(parts.matching, matching_loss)
 
 # %% [markdown]
-# (`t2i train gan_cls_plain` trains the same model without it.) Take captions that name a single fact, one for each value
-# ("a red flower", "a blue flower", ...), and a true picture: which of them does $D$ find most fitting, by its number and
-# by matching? And does $G$ draw what such a caption names?
+# (`t2i train gan_cls_plain` trains the same model without it.) Take captions that name a single fact, one for each
+# value ("a red flower", "a blue flower", ...), and a true picture: which of them does $D$ find most fitting, by its
+# number and by matching? And does $G$ draw what such a caption names?
 
 # %%
 shelf = next(flowers.batches("val", 64, 200, n=200, shuffle=False))
@@ -290,9 +290,9 @@ for fact in flowers.attributes:
 show.table(sorted(rows, key=lambda row: -row["D, matching"]), digits=2)
 
 # %% [markdown]
-# **Notice** how the columns go together (of a few dozen captions each, so to about a tenth). A loss that falls only says
-# that $D$ wins; it does not say by what. Where $D$ guesses, $G$ cannot know better, however long it is trained; and what is
-# small and drawn many times over, such as a pattern on petals, $G$ may miss even where $D$ reads it.
+# **Notice** how the columns go together (of a few dozen captions each, so to about a tenth). A loss that falls only
+# says that $D$ wins; it does not say by what. Where $D$ guesses, $G$ cannot know better, however long it is trained;
+# and what is small and drawn many times over, such as a pattern on petals, $G$ may miss even where $D$ reads it.
 #
 # ## How batch norm gave the answer away
 #
@@ -387,8 +387,8 @@ print(f"trained for {record['steps']:,} steps; diversity on the split val:")
 print({world: round(record["metrics"][f"{world}.diversity"], 2) for world in char_cnn_rnn.WORLDS})
 
 # %% [markdown]
-# **Notice** that sharp is not the same as right. What fills the picture (the ground, the sky) is obeyed first; what covers few
-# pixels (a pattern, the shape of a bill) is the hardest to see for $D$, and so it is for $G$ to learn.
+# **Notice** that sharp is not the same as right. What fills the picture (the ground, the sky) is obeyed first; what
+# covers few pixels (a pattern, the shape of a bill) is the hardest to see for $D$, and so it is for $G$ to learn.
 #
 # ## At full size
 
@@ -402,8 +402,8 @@ for variant in ("full", "full_coco", "small"):
 # %% [markdown]
 # ## Exercise: the wrong half
 #
-# Write the discriminator's loss of the matching-aware GAN from three tensors of logits `(B,)`: for true pairs, for
-# true pictures with wrong captions, and for drawn pictures. The last two share the weight of the first. *(Ten minutes. Hint:
+# Write the discriminator's loss of the matching-aware GAN from three tensors of logits `(B,)`: for true pairs, for true
+# pictures with wrong captions, and for drawn pictures. The last two share the weight of the first. *(Ten minutes. Hint:
 # $-\log \sigma(l)$ is `softplus(-l)`.)*
 
 

@@ -91,8 +91,8 @@ show.source(stackgan.StageI, stackgan.StageII)
 show.source(stackgan.ConditioningAugmentation, stackgan.condition)
 
 # %% [markdown]
-# Left alone, G would soon make $\sigma$ zero: noise only hurts whoever must obey a caption. So there is a price for being
-# far from the standard normal:
+# Left alone, G would soon make $\sigma$ zero: noise only hurts whoever must obey a caption. So there is a price for
+# being far from the standard normal:
 #
 # $$ D_{\mathrm{KL}}\big(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, 1)\big)
 #    = -\tfrac{1}{2} \left( 1 + \log \sigma^2 - \mu^2 - \sigma^2 \right) \quad \text{for each number} $$
@@ -111,9 +111,10 @@ show.figure(
 )
 
 # %% [markdown]
-# **Notice** the dotted line. In the code that the authors released for MS-COCO (in PyTorch) both $\mu$ and $\log \sigma^2$
-# leave a ReLU (`rectified`; the paper does not say so), so $\sigma$ is never below 1, and the network can only be heard by
-# making $\mu$ large. Our small one does without: it may also speak *softly and clearly*, below the line. Does it?
+# **Notice** the dotted line. In the code that the authors released for MS-COCO (in PyTorch) both $\mu$ and $\log
+# \sigma^2$ leave a ReLU (`rectified`; the paper does not say so), so $\sigma$ is never below 1, and the network can
+# only be heard by making $\mu$ large. Our small one does without: it may also speak *softly and clearly*, below the
+# line. Does it?
 
 # %%
 captions = [caption for name in WORLDS for caption, _ in (worlds.load(name).caption("test", i) for i in range(300))]
@@ -137,8 +138,8 @@ heard = (means.std(0) > sigma).sum().item()
 print(f"{heard} of {means.shape[1]} numbers say more than their noise (spread of mu above sigma)")
 
 # %% [markdown]
-# It does: each number's mean $\sigma$ is below 1, and nearly all are louder than their noise. Does a draw still tell which caption it
-# came from: is the nearest mean its own?
+# It does: each number's mean $\sigma$ is below 1, and nearly all are louder than their noise. Does a draw still tell
+# which caption it came from: is the nearest mean its own?
 
 # %%
 torch.manual_seed(0)
@@ -155,8 +156,8 @@ print(f"a draw is nearest to its own caption's mean: {own:.0%} (by chance {1 / l
 print(f"of the others, facts that both captions mention, and on which they agree: {np.mean(agree):.0%} of {len(agree)}")
 
 # %% [markdown]
-# The noise hides hardly anything: nearly all draws are nearest to their own caption's mean, and the others land on captions that
-# say nearly the same.
+# The noise hides hardly anything: nearly all draws are nearest to their own caption's mean, and the others land on
+# captions that say nearly the same.
 #
 # ### See it
 #
@@ -187,10 +188,11 @@ show.table(
 )
 
 # %% [markdown]
-# **Notice** that the noise around the caption changes the sketch more than $z$ does, and that both change little: it stays one
-# white flower with other specks.
+# **Notice** that the noise around the caption changes the sketch more than $z$ does, and that both change little: it
+# stays one white flower with other specks.
 #
-# And along the line between two captions? Draws hardly ever reach another caption, so G was rarely asked for what is in the middle:
+# And along the line between two captions? Draws hardly ever reach another caption, so G was rarely asked for what is in
+# the middle:
 
 # %%
 with torch.no_grad():
@@ -226,8 +228,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# Does it read the caption at all? Sketches of the same captions, painted with the caption that they were drawn for, and with
-# another one; how much of the sketch's caption is kept?
+# Does it read the caption at all? Sketches of the same captions, painted with the caption that they were drawn for, and
+# with another one; how much of the sketch's caption is kept?
 
 # %%
 rows, n = [], 60
@@ -246,11 +248,12 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that it matters what Stage II is told, for birds very much; but it trusts the form of the sketch: a tulip's petals
-# turn mostly white and stay a tulip's, its sky does not become grass, and a bird stays a bird. From plain grey it makes no flower
-# at all: it can paint, but not draw. Ours had to be made to listen at all: a good sketch already holds most of what the
-# discriminator asks for, and our first Stage II merely learned to enlarge it. Now a quarter of the sketches that it is given in
-# training lead it `astray`: they were made for another caption, and it has to correct them. (The paper does without.)
+# **Notice** that it matters what Stage II is told, for birds very much; but it trusts the form of the sketch: a tulip's
+# petals turn mostly white and stay a tulip's, its sky does not become grass, and a bird stays a bird. From plain grey
+# it makes no flower at all: it can paint, but not draw. Ours had to be made to listen at all: a good sketch already
+# holds most of what the discriminator asks for, and our first Stage II merely learned to enlarge it. Now a quarter of
+# the sketches that it is given in training lead it `astray`: they were made for another caption, and it has to correct
+# them. (The paper does without.)
 
 # %%
 show.source(stackgan.losses)
@@ -279,14 +282,15 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that Stage I answers for nearly all that is kept. Stage II adds pixels, and clearer edges to birds, but no facts: all in all
-# it loses a few, most of all of form, such as petals and bills. (Of each single fact few were asked.)
+# **Notice** that Stage I answers for nearly all that is kept. Stage II adds pixels, and clearer edges to birds, but no
+# facts: all in all it loses a few, most of all of form, such as petals and bills. (Of each single fact few were asked.)
 #
 # ## Train one
 #
-# Stage I at a size that learns while you watch: half of the small one's width in G, on a thousand pictures of each world. Do not
-# expect flowers: in so few steps there will be blots on pale grounds, and a matching loss that falls. As in chapter 04,
-# D also learns by `matching`, and looks at more than one wrong caption of each picture, which the paper does without.
+# Stage I at a size that learns while you watch: half of the small one's width in G, on a thousand pictures of each
+# world. Do not expect flowers: in so few steps there will be blots on pale grounds, and a matching loss that falls. As
+# in chapter 04, D also learns by `matching`, and looks at more than one wrong caption of each picture, which the paper
+# does without.
 
 # %%
 from dataclasses import replace
@@ -367,10 +371,10 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# (Of sixty captions of each split only: a difference of 0.05 may be chance.) And how unlike each other are the pictures of one
-# caption? Diversity is measured as in chapter 04, on the split val, at the end of each training. Steps and minutes of the row `stackgan`
-# are those of Stage II, and come on top of Stage I's; its facts and diversity are of both together. (What is blurred varies much:
-# diversity is no merit without facts.)
+# (Of sixty captions of each split only: a difference of 0.05 may be chance.) And how unlike each other are the pictures
+# of one caption? Diversity is measured as in chapter 04, on the split val, at the end of each training. Steps and
+# minutes of the row `stackgan` are those of Stage II, and come on top of Stage I's; its facts and diversity are of both
+# together. (What is blurred varies much: diversity is no merit without facts.)
 
 # %%
 rows = []
@@ -383,8 +387,9 @@ for before in ("aligndraw", "gan_cls", "stackgan_1", "stackgan"):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that our small StackGAN keeps about as many facts as GAN-INT-CLS does, in pictures twice as large that vary more, and
-# took three times as long to train. What its noise costs can be measured, too: here Stage I gets less of it than it was trained with.
+# **Notice** that our small StackGAN keeps about as many facts as GAN-INT-CLS does, in pictures twice as large that vary
+# more, and took three times as long to train. What its noise costs can be measured, too: here Stage I gets less of it
+# than it was trained with.
 
 # %%
 rows = []
@@ -400,8 +405,8 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that it keeps hardly more: noise is not what keeps it from the ceiling. (The paper had photographs, captions that fit
-# thousands of pictures each, and days of training.)
+# **Notice** that it keeps hardly more: noise is not what keeps it from the ceiling. (The paper had photographs,
+# captions that fit thousands of pictures each, and days of training.)
 #
 # ## At full size
 
@@ -420,10 +425,10 @@ for variant in ("full", "small"):
 #
 # ## Exercise: the price of being heard
 #
-# Suppose that one number of the condition has to tell two captions apart, with $\mu = +m$ for one and $-m$ for the other,
-# and $\sigma = 1$. A reader who sees one draw decides by its sign. Write two
-# functions of $m$: the price that KL asks for this number, and the share of draws that the reader decides rightly.
-# *(Ten minutes. Hint: `torch.special.ndtr` is the standard normal's distribution function.)*
+# Suppose that one number of the condition has to tell two captions apart, with $\mu = +m$ for one and $-m$ for the
+# other, and $\sigma = 1$. A reader who sees one draw decides by its sign. Write two functions of $m$: the price that KL
+# asks for this number, and the share of draws that the reader decides rightly. *(Ten minutes. Hint:
+# `torch.special.ndtr` is the standard normal's distribution function.)*
 
 
 # %%

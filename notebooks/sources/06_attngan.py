@@ -23,7 +23,8 @@
 # * let a generator attend to words, with a mask that is right, and
 # * explain why a high R-precision, and even a high Inception score, can flatter a generator.
 #
-# *Walks through the lecture's AttnGAN, the last of its early GANs. No GPU, no network; the README says how long it runs.*
+# *Walks through the lecture's AttnGAN, the last of its early GANs. No GPU, no network; the README says how long it
+# runs.*
 
 # %%
 import numpy as np
@@ -113,8 +114,9 @@ for k, word in enumerate(("a", "black")):
 # $$ s_{ij} = e_i^\top v_j, \qquad \bar s_{ij} = \frac{e^{s_{ij}}}{\sum_k e^{s_{kj}}}, \qquad
 #    \alpha_{ij} = \frac{e^{\gamma_1 \bar s_{ij}}}{\sum_k e^{\gamma_1 \bar s_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} v_j $$
 #
-# $c_i$ is what the word found. A caption fits as well as its words find what they mean (equation 10, without its exponent
-# $1/\gamma_2$, as in the released code; $\gamma_1$ says how sharply a word looks, $\gamma_2$ how much the best words count):
+# $c_i$ is what the word found. A caption fits as well as its words find what they mean (equation 10, without its
+# exponent $1/\gamma_2$, as in the released code; $\gamma_1$ says how sharply a word looks, $\gamma_2$ how much the best
+# words count):
 #
 # $$ R = \log \sum_i e^{\gamma_2 \cos(c_i,\, e_i)} $$
 
@@ -127,8 +129,9 @@ show.source(damsm.word_attention, damsm._looks, damsm.word_scores)
 #
 # Nobody tells DAMSM which region shows which word. It only has to find, in a batch, the right caption for each picture
 # and the right picture for each caption: a cross-entropy in both directions, over words and over sentences (equations
-# 11 to 13). CUB has several photographs of one species, so the released code leaves pairs of the same class out; our captions
-# promise only a few facts, so we leave out the pairs in which a caption *happens* to be true of another picture.
+# 11 to 13). CUB has several photographs of one species, so the released code leaves pairs of the same class out; our
+# captions promise only a few facts, so we leave out the pairs in which a caption *happens* to be true of another
+# picture.
 
 # %%
 show.source(matching_loss, damsm.also_fits)
@@ -210,8 +213,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** what it confuses: backgrounds and leaves come easily, a color is found, but not always where it should be (some have a
-# blue edge only), and counting is hard. What DAMSM does not see, it cannot teach.
+# **Notice** what it confuses: backgrounds and leaves come easily, a color is found, but not always where it should be
+# (some have a blue edge only), and counting is hard. What DAMSM does not see, it cannot teach.
 #
 # And the other way round, which captions fit a picture best?
 
@@ -233,8 +236,8 @@ show.pictures(
 #
 # ### See where it looks
 #
-# $\alpha$ has one map per word. Bright is where the word looks; each map has its own scale, so that one that is bright all over looks
-# nowhere in particular.
+# $\alpha$ has one map per word. Bright is where the word looks; each map has its own scale, so that one that is bright
+# all over looks nowhere in particular.
 
 
 # %%
@@ -258,8 +261,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that colors look where they are, that many words look everywhere alike, even some that name a part, and that *flower* looks
-# at all but the flower: nothing forces them to. Attention maps are a view into a model, not an explanation of it.
+# **Notice** that colors look where they are, that many words look everywhere alike, even some that name a part, and
+# that *flower* looks at all but the flower: nothing forces them to. Attention maps are a view into a model, not an
+# explanation of it.
 #
 # ## Part 3: a generator that asks
 #
@@ -309,10 +313,11 @@ for stage, looks in zip((2, 3), seen["attention"], strict=True):
     )
 
 # %% [markdown]
-# All words of a stage have the same scale here: bright is much of the weight. This attention, too, has to be learned from nothing but
-# the losses, and in our small model it chooses only now and then: in stage 2 *yellow* finds the belly; in stage 3 hardly any
-# word finds anything, and most places hear a mixture of all. (A black place cannot look bright: the picture is lit by the maps.) Does it
-# matter, then, what the words say? Draw with another caption's words but the own sentence, and the other way round:
+# All words of a stage have the same scale here: bright is much of the weight. This attention, too, has to be learned
+# from nothing but the losses, and in our small model it chooses only now and then: in stage 2 *yellow* finds the belly;
+# in stage 3 hardly any word finds anything, and most places hear a mixture of all. (A black place cannot look bright:
+# the picture is lit by the maps.) Does it matter, then, what the words say? Draw with another caption's words but the
+# own sentence, and the other way round:
 
 # %%
 rows, n = [], 60
@@ -333,8 +338,9 @@ for world in (flowers, birds):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that the sentence decides nearly everything: with another's, hardly more of flowers is kept than by chance, whatever the
-# words say. For birds, whose parts have colors of their own, the words add a good deal to their own sentence.
+# **Notice** that the sentence decides nearly everything: with another's, hardly more of flowers is kept than by chance,
+# whatever the words say. For birds, whose parts have colors of their own, the words add a good deal to their own
+# sentence.
 #
 # ### Its losses
 #
@@ -357,13 +363,14 @@ show.source(attngan.discriminator_loss, attngan.losses)
 print(f"lambda of the small model: {system.config.damsm_weight}")
 
 # %% [markdown]
-# Like all of our small GANs it also learns by `matching` (chapter 04). Among the few captions of a batch two or three facts
-# already give the right one away, so here a picture has to find its caption among many more. `matching` hears only the sentence,
-# and counts more than the DAMSM: that is why ours hears its sentence first. And our first AttnGAN never drew a dark sky. We think
-# that G was asked too early whether its pictures look true *whatever they show*: most true pictures are bright, and a flower at
-# night has to pass as a dim one first, of which there are none. Now it hears about captions first (`alone_from`, in the recipe at
-# the end of `t2i_course/gan/attngan.py`), and draws nights. But other things were changed with it (it hears its sentence louder,
-# meets more wrong captions, and D learns faster), and we have not tried each alone.
+# Like all of our small GANs it also learns by `matching` (chapter 04). Among the few captions of a batch two or three
+# facts already give the right one away, so here a picture has to find its caption among many more. `matching` hears
+# only the sentence, and counts more than the DAMSM: that is why ours hears its sentence first. And our first AttnGAN
+# never drew a dark sky. We think that G was asked too early whether its pictures look true *whatever they show*: most
+# true pictures are bright, and a flower at night has to pass as a dim one first, of which there are none. Now it hears
+# about captions first (`alone_from`, in the recipe at the end of `t2i_course/gan/attngan.py`), and draws nights. But
+# other things were changed with it (it hears its sentence louder, meets more wrong captions, and D learns faster), and
+# we have not tried each alone.
 #
 # ## Play
 #
@@ -409,15 +416,15 @@ for world in (flowers, birds):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that AttnGAN is clearly ahead with flowers, and level with StackGAN with birds. (Of forty captions of each split only: 0.1 may be
-# chance, and the same system has other numbers in other chapters. Chance is what true pictures of *other* captions keep; who draws
-# blurs can fall below it.)
+# **Notice** that AttnGAN is clearly ahead with flowers, and level with StackGAN with birds. (Of forty captions of each
+# split only: 0.1 may be chance, and the same system has other numbers in other chapters. Chance is what true pictures
+# of *other* captions keep; who draws blurs can fall below it.)
 #
 # ## A score from one's own teacher
 #
-# The paper also reports R-precision: drawn pictures are shown to DAMSM, which has to find their captions. Let us do the same, for drawn
-# pictures and for *true* ones, and ask the judge about both. As in the paper, only a picture's own caption counts now, and not another
-# that happens to fit, so true birds score lower than above.
+# The paper also reports R-precision: drawn pictures are shown to DAMSM, which has to find their captions. Let us do the
+# same, for drawn pictures and for *true* ones, and ask the judge about both. As in the paper, only a picture's own
+# caption counts now, and not another that happens to fit, so true birds score lower than above.
 
 # %%
 n = 120
@@ -434,10 +441,11 @@ with torch.no_grad():
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that DAMSM finds the captions of drawn pictures *more often* than those of true ones, while the judge finds far fewer
-# of their facts in the drawn ones. G was trained to please DAMSM; asking DAMSM whether it succeeded is asking the teacher whether
-# the pupil has learned to please the teacher. The same holds, less plainly, for the Inception score of MS-COCO in the
-# paper: DAMSM's eyes are an Inception network trained on ImageNet, and so is the network that gives the score.
+# **Notice** that DAMSM finds the captions of drawn pictures *more often* than those of true ones, while the judge finds
+# far fewer of their facts in the drawn ones. G was trained to please DAMSM; asking DAMSM whether it succeeded is asking
+# the teacher whether the pupil has learned to please the teacher. The same holds, less plainly, for the Inception score
+# of MS-COCO in the paper: DAMSM's eyes are an Inception network trained on ImageNet, and so is the network that gives
+# the score.
 #
 # ## Where it got stuck
 #
@@ -452,10 +460,11 @@ show.table(rows, digits=2)
 # | DF-GAN (2020; as published at CVPR 2022) | | | 19.32 | |
 #
 # On birds, where every picture has one thing in its middle, each system looks better than the one before. On MS-COCO,
-# with several things in their places, the scores rose three times over, and the pictures were still not ones in which a person could
-# say what is where. From 2018 to 2020 many papers added a part to this design: a memory, a second discriminator, a
-# caption model that reads the picture back. The six axes of chapter 00 say what stayed as it was: tens of thousands of pictures, a text
-# encoder that had read nothing but their captions, a generator of ten million parameters, and the instability of GANs.
+# with several things in their places, the scores rose three times over, and the pictures were still not ones in which a
+# person could say what is where. From 2018 to 2020 many papers added a part to this design: a memory, a second
+# discriminator, a caption model that reads the picture back. The six axes of chapter 00 say what stayed as it was: tens
+# of thousands of pictures, a text encoder that had read nothing but their captions, a generator of ten million
+# parameters, and the instability of GANs.
 #
 # ## Load the published weights
 #

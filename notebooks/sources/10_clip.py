@@ -68,9 +68,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# Nobody told it which of these words means what: they have only ever stood under pictures. And yet it finds colors, light
-# and places. Look at the last row: the sea is there, and the sunset, but a house, a chair and a bus where a boat was asked
-# for. By the end of this chapter you will know why.
+# Nobody told it which of these words means what: they have only ever stood under pictures. And yet it finds colors,
+# light and places. Look at the last row: the sea is there, and the sunset, but a house, a chair and a bus where a boat
+# was asked for. By the end of this chapter you will know why.
 #
 # ## The story
 #
@@ -85,26 +85,26 @@ show.pictures(
 # cleaned, an EfficientNet for the pictures and a BERT for the text. That noise matters so little, if there is enough
 # of it, is the lesson of *"Scaling Up Visual and Vision-Language Representation Learning With Noisy Text Supervision"*.
 #
-# You have met the question before: DAMSM, the teacher of AttnGAN (chapter 06), asked it of birds. What is new is not the
-# loss. It is what happens when the world of the model is not two hundred kinds of birds but everything that people
+# You have met the question before: DAMSM, the teacher of AttnGAN (chapter 06), asked it of birds. What is new is not
+# the loss. It is what happens when the world of the model is not two hundred kinds of birds but everything that people
 # write under pictures.
 #
 # ## Two towers
 #
-# A picture is cut into patches, each becomes a vector, and one more vector joins them to become *the picture*. A caption
-# is cut into tokens, each looks at those before it, and the last one, "end of text", becomes *the caption*. Two linear
-# maps bring both into one space.
+# A picture is cut into patches, each becomes a vector, and one more vector joins them to become *the picture*. A
+# caption is cut into tokens, each looks at those before it, and the last one, "end of text", becomes *the caption*. Two
+# linear maps bring both into one space.
 
 # %%
 show.source(library.PictureTower, library.TextTower, library.Seen)
 
 # %% [markdown]
 # Our CLIP was trained for this course on the pictures of all three worlds. Its tokens are whole words, because the
-# worlds speak few; published CLIPs cut any text into pieces of words. And it has few pictures and little time to learn to
-# see. So its patches are not pixels but what another network sees in them (`Seen`): the course's small CNN, which was
-# taught to name the attributes of flowers and birds, and which stays as it is. What is left to learn is to *say* what is
-# seen. *LiT*, "locked-image text tuning" (Zhai and others, 2021), goes further and locks the whole picture tower; the hybrid
-# of CNN and transformer is as old as the vision transformer (Dosovitskiy and others, 2020).
+# worlds speak few; published CLIPs cut any text into pieces of words. And it has few pictures and little time to learn
+# to see. So its patches are not pixels but what another network sees in them (`Seen`): the course's small CNN, which
+# was taught to name the attributes of flowers and birds, and which stays as it is. What is left to learn is to *say*
+# what is seen. *LiT*, "locked-image text tuning" (Zhai and others, 2021), goes further and locks the whole picture
+# tower; the hybrid of CNN and transformer is as old as the vision transformer (Dosovitskiy and others, 2020).
 
 # %% tags=["nbval-check-output"]
 tokens = clip.tokens(["a red flower", ""])
@@ -162,8 +162,8 @@ show.figure(
 )
 
 # %% [markdown]
-# **Notice** the places beside the diagonal that are nearly as bright. Are those mistakes? Most are. But some captions are
-# simply true of another picture, too.
+# **Notice** the places beside the diagonal that are nearly as bright. Are those mistakes? Most are. But some captions
+# are simply true of another picture, too.
 #
 # In letters, for vectors of captions $c_i$ and pictures $p_j$ and a learned sharpness $s$:
 #
@@ -222,15 +222,15 @@ show.figure(
 print(f"{also:.0%} of the pairs beside the diagonal fit, too")
 
 # %% [markdown]
-# The recipe leaves these pairs out of the loss (`also_fits`): neither right nor wrong. And it makes rivals *hard*: three
-# of four batches hold a single world, so that "it is a bird" helps nobody. In a mixed batch a model can do well by
-# telling worlds and places apart. Here it has to look at colors and wings. Only the fourth batch is mixed, so that the
-# worlds know of each other.
+# The recipe leaves these pairs out of the loss (`also_fits`): neither right nor wrong. And it makes rivals *hard*:
+# three of four batches hold a single world, so that "it is a bird" helps nobody. In a mixed batch a model can do well
+# by telling worlds and places apart. Here it has to look at colors and wings. Only the fourth batch is mixed, so that
+# the worlds know of each other.
 #
 # ### Train one
 #
-# To watch it learn within a minute: a tiny CLIP, flowers only, and captions that say nothing but the color. Twice, from two
-# starts. OpenAI starts the vectors of its tokens small (0.02). The recipe of this course starts them large (1).
+# To watch it learn within a minute: a tiny CLIP, flowers only, and captions that say nothing but the color. Twice, from
+# two starts. OpenAI starts the vectors of its tokens small (0.02). The recipe of this course starts them large (1).
 
 # %%
 colors = WORLDS["flowers"].attributes["color"]
@@ -285,8 +285,8 @@ show.lines(
 # similarities equal: every caption the same vector, every picture too. That is the loss of a blind guess, and hardly
 # any gradient leads away from it. The first pupil needs more than a third of the lesson to wake up, the second half of
 # that. On real captions, where one word of fourteen is the color, it takes far longer. OpenAI's recipe is saved by two
-# thousand slow steps of warming up and by 32,768 rivals; ours by words that are large from the start. (A blind guess is a
-# little better here than log 32: pairs of the same color are left out.)
+# thousand slow steps of warming up and by 32,768 rivals; ours by words that are large from the start. (A blind guess is
+# a little better here than log 32: pairs of the same color are left out.)
 #
 # What have the two learned?
 
@@ -325,9 +325,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# Now everything that a world can be asked. For each picture of the test split we write captions that differ in one value,
-# only one of which is true. For comparison: blind guessing, and the judge's recogniser, a network that *was* trained
-# on exactly these attributes, with the truth of every picture as its label.
+# Now everything that a world can be asked. For each picture of the test split we write captions that differ in one
+# value, only one of which is true. For comparison: blind guessing, and the judge's recogniser, a network that *was*
+# trained on exactly these attributes, with the truth of every picture as its label.
 
 # %%
 asked = {name: [multiple_choice.questions(WORLDS[name], truth) for truth in shelf[name].truth] for name in WORLDS}
@@ -352,12 +352,12 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** what comes easily: backgrounds, times of day, poses, arrangements, the size of a bird. And what does not: *which
-# part* has which color (a bird's crown, breast or bill, a flower's second color), small marks, how things stand to each
-# other, and the *kinds* of things, which hardly a caption of a scene leaves out. Here are your boats: its eyes have learned
-# flowers and birds, and nobody has shown them a boat. Parts have another reason: a caption's rivals can mostly be told from
-# it by place, size and the colors that are there at all, so that is what the loss teaches first. What 400 million pairs
-# buy is, above all, the kinds of things.
+# **Notice** what comes easily: backgrounds, times of day, poses, arrangements, the size of a bird. And what does not:
+# *which part* has which color (a bird's crown, breast or bill, a flower's second color), small marks, how things stand
+# to each other, and the *kinds* of things, which hardly a caption of a scene leaves out. Here are your boats: its eyes
+# have learned flowers and birds, and nobody has shown them a boat. Parts have another reason: a caption's rivals can
+# mostly be told from it by place, size and the colors that are there at all, so that is what the loss teaches first.
+# What 400 million pairs buy is, above all, the kinds of things.
 #
 # "Zero-shot" needs two footnotes. Our CLIP never saw a label beside a caption, but it saw captions of the same worlds,
 # and its eyes were taught with labels of two of them. The published one never saw ImageNet's labels, but the web holds
@@ -365,8 +365,8 @@ show.table(rows, digits=2)
 #
 # ### The words matter
 #
-# In training no caption was a lone word. OpenAI found that "a photo of a cat" beats "cat", and that the mean of eighty such
-# sentences does better still. And here?
+# In training no caption was a lone word. OpenAI found that "a photo of a cat" beats "cat", and that the mean of eighty
+# such sentences does better still. And here?
 
 # %%
 for form in ("{}", "{} flower", "a {} flower", "this flower is {}", "look at this {} flower"):
@@ -394,8 +394,8 @@ show.table(rows, digits=2)
 # %% [markdown]
 # ### Play
 #
-# Search all 900 pictures. Try what belongs to no world: a flower in the city? Two birds? Ask for less and less until you
-# ask for nothing at all.
+# Search all 900 pictures. Try what belongs to no world: a flower in the city? Two birds? Ask for less and less until
+# you ask for nothing at all.
 
 
 # %%
@@ -421,8 +421,8 @@ show.play(
 # %% [markdown]
 # ## A map of words and pictures
 #
-# Every caption and every picture is a point on a sphere of 128 dimensions. Flattened to the two directions in which the points
-# differ most (their principal components):
+# Every caption and every picture is a point on a sphere of 128 dimensions. Flattened to the two directions in which the
+# points differ most (their principal components):
 
 
 # %%
@@ -468,19 +468,19 @@ for name, (of_pictures, of_captions) in unit.items():
     )
 
 # %% [markdown]
-# **Notice** that worlds lie apart, that colors have their regions, and that many of the stars lie further out than their
-# flowers: a caption says *blue* and nothing else, while a picture has a background, too.
+# **Notice** that worlds lie apart, that colors have their regions, and that many of the stars lie further out than
+# their flowers: a caption says *blue* and nothing else, while a picture has a background, too.
 #
 # And notice what is *not* there. InfoNCE never asks a caption to lie *on* its picture, only to be nearer to it than to
 # others. In published CLIPs all pictures lie in one narrow cone and all captions in another (Liang and others, 2022:
-# *"Mind the Gap"*). On our map both lie together, and yet no caption lies *on* its picture: see the cosines of true pairs.
-# Whoever draws from a caption's vector as if it were a picture's has to cross that gap; DALL·E 2 trains a *prior* for it
-# (chapter 13).
+# *"Mind the Gap"*). On our map both lie together, and yet no caption lies *on* its picture: see the cosines of true
+# pairs. Whoever draws from a caption's vector as if it were a picture's has to cross that gap; DALL·E 2 trains a
+# *prior* for it (chapter 13).
 #
 # ## What CLIP does not see
 #
-# A picture with a red flower and a white center; the captions "a red flower with a white center" and "a white flower with
-# a red center". The same words. Which is true? Whoever looks knows at once.
+# A picture with a red flower and a white center; the captions "a red flower with a white center" and "a white flower
+# with a red center". The same words. Which is true? Whoever looks knows at once.
 
 # %%
 rows = []
@@ -493,9 +493,9 @@ show.table(rows, digits=2)
 
 # %% [markdown]
 # Of flowers it mostly knows: petals are much larger than the center, so one of the colors is *the* color. Of birds and
-# scenes it does not: it tosses a coin. It has found the right words, and not what they belong to. Tristan Thrush and others
-# asked published models so, about photographs (2022, *"Winoground"*), and found them hardly above chance. A caption's
-# bag of words wins nearly every comparison in a batch, so that is what InfoNCE teaches.
+# scenes it does not: it tosses a coin. It has found the right words, and not what they belong to. Tristan Thrush and
+# others asked published models so, about photographs (2022, *"Winoground"*), and found them hardly above chance. A
+# caption's bag of words wins nearly every comparison in a batch, so that is what InfoNCE teaches.
 #
 # And numbers?
 
@@ -545,10 +545,10 @@ show.pictures(
 )
 
 # %% [markdown]
-# Long before the color is gone for you, it is for our CLIP. So GLIDE (Nichol and others, 2021) trains a **noisy CLIP**: pictures are
-# noised as the diffusion model does it, and the extra token of the picture is replaced by a learned vector for the
-# timestep $t$, so that the network knows what to expect. `t2i train noisy_clip` makes one from the small CLIP in some
-# minutes; it keeps the text tower. Chapter 12 guides with it.
+# Long before the color is gone for you, it is for our CLIP. So GLIDE (Nichol and others, 2021) trains a **noisy CLIP**:
+# pictures are noised as the diffusion model does it, and the extra token of the picture is replaced by a learned vector
+# for the timestep $t$, so that the network knows what to expect. `t2i train noisy_clip` makes one from the small CLIP
+# in some minutes; it keeps the text tower. Chapter 12 guides with it.
 #
 # ## The real ones
 #
@@ -584,9 +584,9 @@ show.table(rows)
 #
 # ## Exercise: eighty sentences
 #
-# OpenAI's classifier has no single caption for a class. It writes eighty, takes their vectors, and makes *one* of
-# them: each is first brought to length 1, then the mean is taken, and that is brought to length 1 again. Why both?
-# Because only directions count, a long vector must not outvote the others, and the scale belongs to $e^s$ alone. Write it:
+# OpenAI's classifier has no single caption for a class. It writes eighty, takes their vectors, and makes *one* of them:
+# each is first brought to length 1, then the mean is taken, and that is brought to length 1 again. Why both? Because
+# only directions count, a long vector must not outvote the others, and the scale belongs to $e^s$ alone. Write it:
 # `vectors` is a list with a tensor (n_k, E) for each of K classes, the result (K, E). *(Five minutes.)*
 
 
@@ -642,8 +642,8 @@ for name, directions in {"the first alone": words, "the mean of all": several}.i
     print(f"{name}: {np.mean(right):.1%}")
 
 # %% [markdown]
-# Not here: all of these sentences are of the kind that it was trained on, and none of them means anything else. OpenAI's
-# labels are words like *crane*, which is a bird or a machine; there a sentence helps.
+# Not here: all of these sentences are of the kind that it was trained on, and none of them means anything else.
+# OpenAI's labels are words like *crane*, which is a bird or a machine; there a sentence helps.
 #
 # ## What came next
 #

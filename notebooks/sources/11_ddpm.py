@@ -59,20 +59,21 @@ show.pictures(
 )
 
 # %% [markdown]
-# (All pictures of this chapter, unless it is said, are drawn with a guidance scale of 3, which exaggerates what the caption
-# changes. Chapter 12 is about it.)
+# (All pictures of this chapter, unless it is said, are drawn with a guidance scale of 3, which exaggerates what the
+# caption changes. Chapter 12 is about it.)
 
 # %% [markdown]
 # ## The story
 #
 # In 2015 Jascha Sohl-Dickstein, Eric Weiss, Niru Maheswaranathan and Surya Ganguli borrow an idea from physics: a drop
 # of ink in water spreads until nothing of its form is left, in steps so small that each of them could be undone. *"Deep
-# Unsupervised Learning using Nonequilibrium Thermodynamics"* trains a network to undo them. In 2019 Yang Song and Stefano
-# Ermon arrive from another side, following the gradient of the data's density through many levels of noise, and draw small
-# pictures nearly as well as GANs do. In June 2020 Jonathan Ho, Ajay Jain and Pieter Abbeel see that the two are one, choose
-# a U-Net, and find that the simplest loss of all, *guess the noise*, works best. *"Denoising Diffusion Probabilistic
-# Models"* reaches an FID of 3.17 (a distance to true pictures) on CIFAR-10, photographs of 32 x 32 pixels, better than most GANs, without a discriminator, without a collapse, and
-# with a loss that can be trusted to fall.
+# Unsupervised Learning using Nonequilibrium Thermodynamics"* trains a network to undo them. In 2019 Yang Song and
+# Stefano Ermon arrive from another side, following the gradient of the data's density through many levels of noise, and
+# draw small pictures nearly as well as GANs do. In June 2020 Jonathan Ho, Ajay Jain and Pieter Abbeel see that the two
+# are one, choose a U-Net, and find that the simplest loss of all, *guess the noise*, works best. *"Denoising Diffusion
+# Probabilistic Models"* reaches an FID of 3.17 (a distance to true pictures) on CIFAR-10, photographs of 32 x 32
+# pixels, better than most GANs, without a discriminator, without a collapse, and with a loss that can be trusted to
+# fall.
 #
 # ## Destroy
 #
@@ -96,14 +97,14 @@ show.film(
 )
 
 # %% [markdown]
-# A thousand steps for one training example would be slow. But a sum of Gaussians is a Gaussian, and their variances add up.
-# After two steps the picture is multiplied with $\sqrt{(1-\beta_1)(1-\beta_2)}$. Of the noise, the first step's has the variance
-# $\beta_1$, of which the second step keeps $1-\beta_2$, and adds $\beta_2$ of its own:
+# A thousand steps for one training example would be slow. But a sum of Gaussians is a Gaussian, and their variances add
+# up. After two steps the picture is multiplied with $\sqrt{(1-\beta_1)(1-\beta_2)}$. Of the noise, the first step's has
+# the variance $\beta_1$, of which the second step keeps $1-\beta_2$, and adds $\beta_2$ of its own:
 #
 # $$ (1-\beta_2)\,\beta_1 + \beta_2 = 1 - (1-\beta_1)(1-\beta_2) $$
 #
-# The same again and again, and with $\bar\alpha_t = \prod_{s \le t} (1-\beta_s)$ any step can be reached **at once** (equation 4 of
-# Ho et al. 2020):
+# The same again and again, and with $\bar\alpha_t = \prod_{s \le t} (1-\beta_s)$ any step can be reached **at once**
+# (equation 4 of Ho et al. 2020):
 #
 # $$ q(x_t \mid x_0):\qquad x_t = \sqrt{\bar\alpha_t}\; x_0 + \sqrt{1-\bar\alpha_t}\; \epsilon $$
 
@@ -127,11 +128,11 @@ for t in range(1000):
 show.table(rows, digits=3)
 
 # %% [markdown]
-# How fast should a picture drown? Ho et al. let $\beta$ rise evenly; in latent diffusion (chapter 14)
-# its root does; Nichol and Dhariwal (2021) found that a straight line wastes its last quarter on pure noise, and bent
-# $\bar\alpha$ along a cosine. The larger a picture, the more pixels say the same, and the more noise it survives; so
-# Hoogeboom et al. (2023) shift the cosine to more noise above 64 x 64 pixels. Our drawings, with their large areas of one
-# color, are shifted at 64 x 64 already.
+# How fast should a picture drown? Ho et al. let $\beta$ rise evenly; in latent diffusion (chapter 14) its root does;
+# Nichol and Dhariwal (2021) found that a straight line wastes its last quarter on pure noise, and bent $\bar\alpha$
+# along a cosine. The larger a picture, the more pixels say the same, and the more noise it survives; so Hoogeboom et
+# al. (2023) shift the cosine to more noise above 64 x 64 pixels. Our drawings, with their large areas of one color, are
+# shifted at 64 x 64 already.
 
 # %%
 schedules = {"linear": linear(), "scaled linear": scaled_linear(), "cosine": cosine()}
@@ -161,15 +162,15 @@ show.lines(
 # equation 7, just below.
 #
 # And these are the library's lines. Algorithm 1 is `simple_loss`. Algorithm 2 is written in two halves, because every
-# later sampler shares the first: *guess* the picture $x_0$ from the noise, then go *a little way* towards it, to the mean
-# of the way back if both ends are known (equation 7, where $s$ is the timestep before $t$, or any earlier one):
+# later sampler shares the first: *guess* the picture $x_0$ from the noise, then go *a little way* towards it, to the
+# mean of the way back if both ends are known (equation 7, where $s$ is the timestep before $t$, or any earlier one):
 #
 # $$ q(x_s \mid x_t, x_0):\qquad \text{mean}\quad \frac{\sqrt{\bar\alpha_s}\,\beta}{1-\bar\alpha_t}\, x_0 +
 #    \frac{\sqrt{1-\beta}\,(1-\bar\alpha_s)}{1-\bar\alpha_t}\, x_t, \qquad
 #    \text{variance}\quad \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,\beta, \qquad \beta = 1 - \bar\alpha_t / \bar\alpha_s $$
 #
-# (In the listings signal is $\sqrt{\bar\alpha_t}$, sigma $\sqrt{1-\bar\alpha_t}$, and Algorithm 2's $\sigma_t$ is `fresh`. There
-# $t$ counts from 0; $-1$ is the finished picture.)
+# (In the listings signal is $\sqrt{\bar\alpha_t}$, sigma $\sqrt{1-\bar\alpha_t}$, and Algorithm 2's $\sigma_t$ is
+# `fresh`. There $t$ counts from 0; $-1$ is the finished picture.)
 
 # %%
 show.source(simple_loss, samplers.guess, Process.posterior, samplers.ddpm)
@@ -189,8 +190,8 @@ for t in (1, 10, 500, 999):
 # %% [markdown]
 # ## A world of two dimensions
 #
-# In pictures one cannot see where a path leads: they have thousands of dimensions. So let a "picture" be a point, and let
-# the true ones lie on a flower. The network is a few layers; the loss is the library's own.
+# In pictures one cannot see where a path leads: they have thousands of dimensions. So let a "picture" be a point, and
+# let the true ones lie on a flower. The network is a few layers; the loss is the library's own.
 
 # %%
 torch.manual_seed(0)
@@ -251,12 +252,12 @@ show.lines(
 print(f"the last 200 steps: {np.mean(losses[-200:]):.2f}")
 
 # %% [markdown]
-# **Notice** that the loss does not go to zero, and should not: from a point that lies between two petals nobody can tell
-# which of them it came from. The best answer is the mean of all that are possible. (A part of what is left is only that the
-# network is small, and learned for seconds.)
+# **Notice** that the loss does not go to zero, and should not: from a point that lies between two petals nobody can
+# tell which of them it came from. The best answer is the mean of all that are possible. (A part of what is left is only
+# that the network is small, and learned for seconds.)
 #
-# Now six paths from noise (circles) to the flower, once with fresh noise at each step (DDPM), once without (DDIM, below), and in gray
-# where three hundred end:
+# Now six paths from noise (circles) to the flower, once with fresh noise at each step (DDPM), once without (DDIM,
+# below), and in gray where three hundred end:
 
 
 # %%
@@ -291,9 +292,10 @@ show.figure(
 )
 
 # %% [markdown]
-# Where does the network pull at a given time? A line from each point of a grid to the network's guess, a dot. From left to right
-# there is less and less noise. At first every guess is the middle, the mean of all true points; only late do the petals matter. *Coarse first, fine last*: in pictures it is the same,
-# first the light, then the forms, then the edges.
+# Where does the network pull at a given time? A line from each point of a grid to the network's guess, a dot. From left
+# to right there is less and less noise. At first every guess is the middle, the mean of all true points; only late do
+# the petals matter. *Coarse first, fine last*: in pictures it is the same, first the light, then the forms, then the
+# edges.
 
 
 # %%
@@ -340,8 +342,8 @@ show.play(
 # ## The noise, the picture, or the velocity
 #
 # $x_t$ is known, so whoever knows the noise knows the picture, and the other way round. A third choice lies between
-# them, $v = \sqrt{\bar\alpha}\,\epsilon - \sqrt{1-\bar\alpha}\,x_0$ (Salimans and Ho 2022): the direction in which $x_t$
-# moves. The library names the choice once, in `Process.predicts`:
+# them, $v = \sqrt{\bar\alpha}\,\epsilon - \sqrt{1-\bar\alpha}\,x_0$ (Salimans and Ho 2022): the direction in which
+# $x_t$ moves. The library names the choice once, in `Process.predicts`:
 
 # %%
 show.source(Process.target, Process.split)
@@ -359,20 +361,21 @@ for predicts in samplers.PREDICTIONS:
     )
 
 # %% [markdown]
-# As equations they are the same (the five numbers are those of five timesteps; where hardly any picture is left, or hardly any
-# noise, even the computer's rounding grows); for a network they are not. At large $t$, where hardly any picture is left, a small
-# error in the noise is an enormous error in the picture, which is divided by $\sqrt{\bar\alpha_t}$; at small $t$ it is the other way
-# round. The velocity divides by neither. The small model of this chapter predicts the picture itself, because it looks at blocks of 8 x 8 pixels: of 192 numbers of noise each must be guessed, while a clean block is mostly one color.
-# (Only of the finest detail it is not asked: with `detail` a part of $x_t$ passes by the network, nearly all of it where
-# there is hardly any noise, as in Karras et al. 2022.)
+# As equations they are the same (the five numbers are those of five timesteps; where hardly any picture is left, or
+# hardly any noise, even the computer's rounding grows); for a network they are not. At large $t$, where hardly any
+# picture is left, a small error in the noise is an enormous error in the picture, which is divided by
+# $\sqrt{\bar\alpha_t}$; at small $t$ it is the other way round. The velocity divides by neither. The small model of
+# this chapter predicts the picture itself, because it looks at blocks of 8 x 8 pixels: of 192 numbers of noise each
+# must be guessed, while a clean block is mostly one color. (Only of the finest detail it is not asked: with `detail` a
+# part of $x_t$ passes by the network, nearly all of it where there is hardly any noise, as in Karras et al. 2022.)
 #
 # ## The network
 #
-# A U-Net: down to fewer places (mostly with more channels; ours has two levels of 96), and up again, with a bridge at every width, so that what is fine does
-# not have to pass through what is coarse. The timestep comes in as sinusoids and scales and shifts every block. In our
-# small one each place of the coarse level also asks the words of the caption (chapter 03), as the AttnGAN's reader
-# understands them (chapter 06), and what they say as a whole is added to what the timestep says. DDPM had neither: it drew
-# without being asked for anything.
+# A U-Net: down to fewer places (mostly with more channels; ours has two levels of 96), and up again, with a bridge at
+# every width, so that what is fine does not have to pass through what is coarse. The timestep comes in as sinusoids and
+# scales and shifts every block. In our small one each place of the coarse level also asks the words of the caption
+# (chapter 03), as the AttnGAN's reader understands them (chapter 06), and what they say as a whole is added to what the
+# timestep says. DDPM had neither: it drew without being asked for anything.
 
 # %%
 from t2i_course.nn.unet import VARIANTS, ResBlock, UNet
@@ -396,11 +399,11 @@ show.table(rows)
 # %% [markdown]
 # (The table's adm is that of Dhariwal and Nichol 2021, chapter 12, and sd_1 is Stable Diffusion, chapter 15.)
 #
-# A gradient of a layer is a matrix, and mostly a few of its directions (pairs of singular vectors) are loud (their singular value is
-# large): what all pictures have in common. What few
-# pictures teach is in the soft ones. Adam makes single numbers alike (its first step is their sign), which helps the soft
-# directions only in part. The small one was trained by **Muon** (Jordan et al. 2024), which makes the directions
-# themselves far more alike before it takes a step. (Each row is divided by its largest number.)
+# A gradient of a layer is a matrix, and mostly a few of its directions (pairs of singular vectors) are loud (their
+# singular value is large): what all pictures have in common. What few pictures teach is in the soft ones. Adam makes
+# single numbers alike (its first step is their sign), which helps the soft directions only in part. The small one was
+# trained by **Muon** (Jordan et al. 2024), which makes the directions themselves far more alike before it takes a step.
+# (Each row is divided by its largest number.)
 
 # %%
 from t2i_course.nn.muon import orthogonalised
@@ -419,8 +422,8 @@ show.table(
 )
 
 # %% [markdown]
-# And squared error knows nothing of what a picture shows. One flower, changed in three ways: which of them breaks a promise of
-# a caption?
+# And squared error knows nothing of what a picture shows. One flower, changed in three ways: which of them breaks a
+# promise of a caption?
 
 # %%
 from dataclasses import replace
@@ -461,12 +464,12 @@ show.table(
 )
 
 # %% [markdown]
-# So the guess of the small model is also *looked at* while it learns, by the course's CNN: it should see in the guess what it
-# sees in the picture. Such a *perceptual loss* (Johnson, Alahi and Fei-Fei 2016) was tried on diffusion by Lin and Yang (2024),
-# who let a frozen copy of the model itself look. Ours knows what to look for, as it was trained on the attributes of which the
-# captions speak. (It is not the judge's network, which was trained apart.) The middle of the U-Net is asked what is seen,
-# too; chapter 14 tells why. And in training up to four captions of a picture are read at once: any one, then those that add most
-# to what is known.
+# So the guess of the small model is also *looked at* while it learns, by the course's CNN: it should see in the guess
+# what it sees in the picture. Such a *perceptual loss* (Johnson, Alahi and Fei-Fei 2016) was tried on diffusion by Lin
+# and Yang (2024), who let a frozen copy of the model itself look. Ours knows what to look for, as it was trained on the
+# attributes of which the captions speak. (It is not the judge's network, which was trained apart.) The middle of the
+# U-Net is asked what is seen, too; chapter 14 tells why. And in training up to four captions of a picture are read at
+# once: any one, then those that add most to what is known.
 #
 # | | Ho, Jain and Abbeel 2020 | our small one |
 # |---|---|---|
@@ -477,9 +480,9 @@ show.table(
 # | loss | squared error | the same, weighted by timestep, and what the CNN sees, in the guess and in the middle |
 # | optimiser | Adam | Muon |
 #
-# To be looked at has a price. Sampling takes the guess for the *mean* of all pictures that are possible, blurred where nothing can be
-# known. Rewarded for looking right, the network shows detail too early, and the sampler keeps it. (The mesh in its petals may come from
-# there.)
+# To be looked at has a price. Sampling takes the guess for the *mean* of all pictures that are possible, blurred where
+# nothing can be known. Rewarded for looking right, the network shows detail too early, and the sampler keeps it. (The
+# mesh in its petals may come from there.)
 
 # %%
 show.source(alignment.likeness)
@@ -487,9 +490,9 @@ show.source(alignment.likeness)
 # %% [markdown]
 # ## The film
 #
-# Left what the sampler holds, right how the network believes it will end: first the light, then the flower. (Without guidance:
-# it would make the first guesses glaring. And our small model stops at t = 130: with less noise it makes its guess no better, so
-# that guess is the picture. Hence the jump at the end.)
+# Left what the sampler holds, right how the network believes it will end: first the light, then the flower. (Without
+# guidance: it would make the first guesses glaring. And our small model stops at t = 130: with less noise it makes its
+# guess no better, so that guess is the picture. Hence the jump at the end.)
 
 # %%
 caption = "a white flower with purple spots at sunset"
@@ -519,8 +522,8 @@ show.film(
 show.source(samplers.ddim, samplers.dpm_solver)
 
 # %% [markdown]
-# How much of the caption is kept, against the number of steps? And, as guidance asks the network twice at every step (chapter 12),
-# what do two of them keep without it, at half the cost?
+# How much of the caption is kept, against the number of steps? And, as guidance asks the network twice at every step
+# (chapter 12), what do two of them keep without it, at half the cost?
 
 # %%
 asked, kept, spent, n, guided = (4, 8, 16), {}, {}, 16, ("ddpm", "ddim", "plms", "dpm_solver")
@@ -562,19 +565,21 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** first how little four steps cost: DDPM, DDIM and DPM-Solver keep about as many facts with them as with sixteen. (Of
-# small pictures of few things; what few steps cost in looks, facts do not say.) All but PLMS begin at the last timestep, where there
-# is nothing but noise. (Many released samplers begin below it, with a network that expects some of a picture where there is none, which costs much with few
-# steps; Lin et al. 2023.) PLMS works on the noise. At the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so
-# PLMS has to begin below. And it goes on in the direction of what changed between steps, which guidance exaggerates: see what becomes
-# of its bird in eight steps. DPM-Solver++ was made for that case: it extrapolates the picture, not the noise.
+# **Notice** first how little four steps cost: DDPM, DDIM and DPM-Solver keep about as many facts with them as with
+# sixteen. (Of small pictures of few things; what few steps cost in looks, facts do not say.) All but PLMS begin at the
+# last timestep, where there is nothing but noise. (Many released samplers begin below it, with a network that expects
+# some of a picture where there is none, which costs much with few steps; Lin et al. 2023.) PLMS works on the noise. At
+# the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so PLMS has to begin below. And it goes on
+# in the direction of what changed between steps, which guidance exaggerates: see what becomes of its bird in eight
+# steps. DPM-Solver++ was made for that case: it extrapolates the picture, not the noise.
 #
-# And what is it worth? A step costs about the same with every sampler, for the network is all of it (PLMS's first asks twice); without
-# guidance half. So what should be chosen is the number of steps.
+# And what is it worth? A step costs about the same with every sampler, for the network is all of it (PLMS's first asks
+# twice); without guidance half. So what should be chosen is the number of steps.
 #
-# And notice, in the rows, that DDIM and DPM-Solver arrive at the *same* picture: it follows from the noise that they started with.
-# That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent. (PLMS, which begins elsewhere, need not arrive
-# there.) DDPM adds noise of its own, so its picture can change with the number of steps.
+# And notice, in the rows, that DDIM and DPM-Solver arrive at the *same* picture: it follows from the noise that they
+# started with. That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent. (PLMS, which
+# begins elsewhere, need not arrive there.) DDPM adds noise of its own, so its picture can change with the number of
+# steps.
 #
 # ## Play
 
@@ -598,8 +603,8 @@ show.play(
 # %% [markdown]
 # ## What does the judge say?
 #
-# Beside the systems before it, all of them small and trained for this course on the same flowers and birds. (±: one standard
-# error.)
+# Beside the systems before it, all of them small and trained for this course on the same flowers and birds. (±: one
+# standard error.)
 
 # %%
 from t2i_course.judge.table import judge as judge_system
@@ -643,20 +648,20 @@ pictures = records["ddpm"]["steps"] * inspect.signature(small.recipe).parameters
 print(f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / pictures:,.0f} times as many")
 
 # %% [markdown]
-# (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were trained
-# before.) **Notice** that history repeats itself on our pictures in part: the DDPM keeps more of birds than the AttnGAN, and
-# less of flowers, though of new ones the error hides it. (The CNN that looked at its guesses was taught the very attributes that the judge asks for; the AttnGAN's
-# DAMSM has learned from the same CNN.) It was trained for less time, its loss falls
-# steadily (though it does not say how much is left), no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on; the AttnGAN
-# needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128 pixels; the DDPM took
-# ten steps in this table, each of them asked twice, for 64 x 64. To draw large with little is the subject of chapters 13 and
-# 14.
+# (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were
+# trained before.) **Notice** that history repeats itself on our pictures in part: the DDPM keeps more of birds than the
+# AttnGAN, and less of flowers, though of new ones the error hides it. (The CNN that looked at its guesses was taught
+# the very attributes that the judge asks for; the AttnGAN's DAMSM has learned from the same CNN.) It was trained for
+# less time, its loss falls steadily (though it does not say how much is left), no second network has to be kept in
+# balance with it, and whoever has the patience (or a GPU) goes on; the AttnGAN needed tricks that took us many trials
+# (chapter 06). That one draws in one step, though, and 128 x 128 pixels; the DDPM took ten steps in this table, each of
+# them asked twice, for 64 x 64. To draw large with little is the subject of chapters 13 and 14.
 #
 # ## Exercise: a step of DDIM
 #
 # Given $x_t$, the predicted noise, and $\bar\alpha$ at $t$ and at the next, earlier timestep $s$, take DDIM's step:
-# compute the guess of $x_0$, then drown it again, up to $s$, with the *same* noise: equation 4 at $s$, with the predicted
-# $\epsilon$. (Of the finished picture $\bar\alpha_s = 1$.) *(Ten minutes.)*
+# compute the guess of $x_0$, then drown it again, up to $s$, with the *same* noise: equation 4 at $s$, with the
+# predicted $\epsilon$. (Of the finished picture $\bar\alpha_s = 1$.) *(Ten minutes.)*
 
 
 # %%
@@ -699,5 +704,5 @@ print(check(ddim_step_solution))
 # %% [markdown]
 # ## What came next
 #
-# The DDPM of 2020 drew whatever it liked. Within a year and a half it was told what to draw: by a class, by the gradient of a classifier, and by
-# a caption, with a knob that says how strictly. That knob is the next chapter.
+# The DDPM of 2020 drew whatever it liked. Within a year and a half it was told what to draw: by a class, by the
+# gradient of a classifier, and by a caption, with a knob that says how strictly. That knob is the next chapter.

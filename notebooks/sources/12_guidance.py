@@ -61,12 +61,13 @@ show.pictures(
 # ## The story
 #
 # Early in 2021 diffusion models draw well, but GANs still win on ImageNet. GANs have a trick: at the cost of diversity
-# they can draw only what is typical (truncation). In May Prafulla Dhariwal and Alex Nichol make one for diffusion of an idea
-# of Sohl-Dickstein and others (2015) and Song and others (2020): let a classifier pull, and pull harder than Bayes' rule asks.
-# *"Diffusion Models Beat GANs on Image Synthesis"* says the result in its title; its model is called ADM. In the same year Katherine Crowson lets CLIP
-# pull, so that a *caption* can be given; in December so do Alex Nichol and his colleagues, with a CLIP that knows noise (GLIDE,
-# chapter 13), and compare it with an idea of Jonathan Ho and Tim Salimans that needs nobody to pull at all (*"Classifier-Free
-# Diffusion Guidance"*). People who are shown both prefer the latter, and nearly every diffusion model since has it.
+# they can draw only what is typical (truncation). In May Prafulla Dhariwal and Alex Nichol make one for diffusion of an
+# idea of Sohl-Dickstein and others (2015) and Song and others (2020): let a classifier pull, and pull harder than
+# Bayes' rule asks. *"Diffusion Models Beat GANs on Image Synthesis"* says the result in its title; its model is called
+# ADM. In the same year Katherine Crowson lets CLIP pull, so that a *caption* can be given; in December so do Alex
+# Nichol and his colleagues, with a CLIP that knows noise (GLIDE, chapter 13), and compare it with an idea of Jonathan
+# Ho and Tim Salimans that needs nobody to pull at all (*"Classifier-Free Diffusion Guidance"*). People who are shown
+# both prefer the latter, and nearly every diffusion model since has it.
 #
 # ## Bayes with a knob
 #
@@ -75,9 +76,10 @@ show.pictures(
 # $$ \nabla_x \log p(x \mid y) = \nabla_x \log p(x) + \nabla_x \log p(y \mid x) $$
 #
 # The first term, called the *score*, is what a diffusion model knows. Given $x_0$, $x_t$ is a Gaussian, so
-# $\nabla_{x_t} \log q(x_t \mid x_0) = -(x_t - \sqrt{\bar\alpha_t}\, x_0) / (1 - \bar\alpha_t) = -\epsilon / \sqrt{1 - \bar\alpha_t}$, and the
-# mean of that over all $x_0$ that are possible is the score. So the noise that the network predicts is the score but for a factor,
-# $\epsilon_\theta = -\sqrt{1 - \bar\alpha_t}\; \nabla \log p(x_t)$. The second term is the gradient of a classifier. The knob $s$ multiplies it:
+# $\nabla_{x_t} \log q(x_t \mid x_0) = -(x_t - \sqrt{\bar\alpha_t}\, x_0) / (1 - \bar\alpha_t) = -\epsilon / \sqrt{1 -
+# \bar\alpha_t}$, and the mean of that over all $x_0$ that are possible is the score. So the noise that the network
+# predicts is the score but for a factor, $\epsilon_\theta = -\sqrt{1 - \bar\alpha_t}\; \nabla \log p(x_t)$. The second
+# term is the gradient of a classifier. The knob $s$ multiplies it:
 #
 # $$ \hat\epsilon = \epsilon_\theta(x_t) - s\, \sqrt{1-\bar\alpha_t}\; \nabla_{x_t} \log p(y \mid x_t) $$
 #
@@ -91,8 +93,9 @@ show.source(guidance.by_gradient)
 # ### The classifier has to know noise
 #
 # It is asked about $x_t$, which is mostly noise for most of the way. The judge's recogniser of this course reads nearly
-# every clean picture right. And a noisy one? Beside it the small classifier of this chapter (the way down of a small U-Net, as
-# ADM's is, with 17 classes: the colors of flowers, and of birds' breasts), which was trained on noisy pictures.
+# every clean picture right. And a noisy one? Beside it the small classifier of this chapter (the way down of a small
+# U-Net, as ADM's is, with 17 classes: the colors of flowers, and of birds' breasts), which was trained on noisy
+# pictures.
 
 # %%
 classifier, process = noisy_classifier.load(), system.process
@@ -163,16 +166,16 @@ print(
 )
 
 # %% [markdown]
-# **Notice** that nobody asked for a night, but most skies become dark, although red flowers are hardly more often at night than
-# others. The gradient goes to what makes the *classifier* sure, which is not what is typical.
-# (Birds become flowers because the class *is* a red flower.) And notice what it costs: a second network, its gradient at every step, and one classifier
-# for every question that one might ask. Nobody has a classifier for captions.
+# **Notice** that nobody asked for a night, but most skies become dark, although red flowers are hardly more often at
+# night than others. The gradient goes to what makes the *classifier* sure, which is not what is typical. (Birds become
+# flowers because the class *is* a red flower.) And notice what it costs: a second network, its gradient at every step,
+# and one classifier for every question that one might ask. Nobody has a classifier for captions.
 #
 # ## CLIP pulls
 #
 # But there is a network that says how well *any* caption fits: CLIP (chapter 10). GLIDE trains one on noisy pictures,
-# and takes the scaled cosine of picture and caption in the place of $\log p(y \mid x_t)$. Ours comes from chapter 10. The last
-# row asks the clean CLIP that it was made from.
+# and takes the scaled cosine of picture and caption in the place of $\log p(y \mid x_t)$. Ours comes from chapter 10.
+# The last row asks the clean CLIP that it was made from.
 
 # %%
 from t2i_course.text.clip import CLIP, prepared
@@ -214,16 +217,16 @@ show.pictures(
 show.table(rows)
 
 # %% [markdown]
-# **Notice** the last row: the clean CLIP pulls with the same $s$, and to little avail. In the noise it does not see what is there, so what
-# it asks for is not what would show. (It can pull if it looks at the model's guess of $x_0$ instead, with the gradient through the
-# model.) From $s = 2$ to 8 more blue appears, also in flowers that the recogniser still calls yellow or white: it names one color,
-# CLIP is pleased by blue anywhere.
+# **Notice** the last row: the clean CLIP pulls with the same $s$, and to little avail. In the noise it does not see
+# what is there, so what it asks for is not what would show. (It can pull if it looks at the model's guess of $x_0$
+# instead, with the gradient through the model.) From $s = 2$ to 8 more blue appears, also in flowers that the
+# recogniser still calls yellow or white: it names one color, CLIP is pleased by blue anywhere.
 #
 # ## Nobody pulls: ask twice
 #
-# Ho and Salimans read Bayes' rule backwards. The classifier's gradient is the *difference* of two scores,
-# $\nabla \log p(y \mid x) = \nabla \log p(x \mid y) - \nabla \log p(x)$, and a model that was trained with captions, one in ten
-# of which was left out, knows both. So the same network is asked with the caption and without, and what the caption
+# Ho and Salimans read Bayes' rule backwards. The classifier's gradient is the *difference* of two scores, $\nabla \log
+# p(y \mid x) = \nabla \log p(x \mid y) - \nabla \log p(x)$, and a model that was trained with captions, one in ten of
+# which was left out, knows both. So the same network is asked with the caption and without, and what the caption
 # *changed* is exaggerated:
 #
 # $$ \hat\epsilon = \epsilon_\theta(x_t) + s\,\big(\epsilon_\theta(x_t, y) - \epsilon_\theta(x_t)\big) $$
@@ -259,15 +262,15 @@ show.pictures(
 )
 
 # %% [markdown]
-# (In the differences gray is none; they are shown twice as strong as they are.) **Notice** that the caption matters most at the
-# beginning. Later it can be seen in the picture itself what it shows, and the two answers agree.
+# (In the differences gray is none; they are shown twice as strong as they are.) **Notice** that the caption matters
+# most at the beginning. Later it can be seen in the picture itself what it shows, and the two answers agree.
 #
 # ## Quality against obedience
 #
-# The lecture's curves: how much of the caption is kept, and how far the pictures are from true ones, for each $s$. (FID is the
-# distance between two Gaussians, fitted to what the judge's recogniser sees in drawn and in true pictures: lower is nearer.)
-# Measured once by the command that the title names; one point is measured again here. The dotted lines are those of true
-# pictures, the bars one standard error.
+# The lecture's curves: how much of the caption is kept, and how far the pictures are from true ones, for each $s$. (FID
+# is the distance between two Gaussians, fitted to what the judge's recogniser sees in drawn and in true pictures: lower
+# is nearer.) Measured once by the command that the title names; one point is measured again here. The dotted lines are
+# those of true pictures, the bars one standard error.
 
 # %%
 import json
@@ -319,8 +322,10 @@ for world in ("flowers", "birds"):
     )
 
 # %% [markdown]
-# **Notice** that some guidance also brings pictures nearer to true ones, those of flowers clearly, those of birds hardly; too much
-# of it does the opposite. At s = 12 birds keep clearly fewer facts than at the best s, flowers perhaps, and both are far away. (With so few pictures FID is too high for all, also for true ones; only differences count.)
+# **Notice** that some guidance also brings pictures nearer to true ones, those of flowers clearly, those of birds
+# hardly; too much of it does the opposite. At s = 12 birds keep clearly fewer facts than at the best s, flowers
+# perhaps, and both are far away. (With so few pictures FID is too high for all, also for true ones; only differences
+# count.)
 
 # %% [markdown]
 # Which facts are these? Of flowers, with growing scales, beside what pictures of other captions would keep by chance:
@@ -334,10 +339,10 @@ for fact, by_chance in points[0]["chance_by_attribute"].items():
 show.table(sorted(rows, key=lambda row: -row["s = 5"]), digits=2)
 
 # %% [markdown]
-# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: shape, number and pattern of the petals
-# gain from s = 1 to 3. Pushed harder, size and color of the center still gain; the petals' color and their second one seem to lose, at the
-# limit of what so many facts can show. (A number is of about sixty, so differences below a tenth may be chance.) The background had
-# nothing left to gain.
+# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: shape, number and pattern
+# of the petals gain from s = 1 to 3. Pushed harder, size and color of the center still gain; the petals' color and
+# their second one seem to lose, at the limit of what so many facts can show. (A number is of about sixty, so
+# differences below a tenth may be chance.) The background had nothing left to gain.
 
 # %%
 texts = [flowers.caption("test", i)[0] for i in range(40)]
@@ -347,9 +352,9 @@ print(f"measured here, flowers, s = 3: {again.accuracy:.0%} of {again.facts} fac
 # %% [markdown]
 # ## Where guidance distorts, and why
 #
-# What is exaggerated is not only what was meant. Look at a world of one dimension: data from two classes, around -1 and 1, and what
-# guidance aims at if we ask for the one at 1, $p(x)\,p(y \mid x)^s$, as a density. (What a sampler arrives at is not quite that: the guided
-# scores are not those of this density with noise; Bradley and Nakkiran 2024.)
+# What is exaggerated is not only what was meant. Look at a world of one dimension: data from two classes, around -1 and
+# 1, and what guidance aims at if we ask for the one at 1, $p(x)\,p(y \mid x)^s$, as a density. (What a sampler arrives
+# at is not quite that: the guided scores are not those of this density with noise; Bradley and Nakkiran 2024.)
 
 # %%
 x = torch.linspace(-5, 5, 400)
@@ -370,9 +375,9 @@ show.figure(
 
 # %% [markdown]
 # With growing $s$ the density moves *away from the other class*, to where fewer data are. In pictures that is a color
-# that is purer than most true ones, and more contrast. Here is how much of the pictures lies at
-# the end of the scale, black or white or pure in a channel, and how unlike each other pictures of the same caption are. The
-# last row is of true pictures that keep the caption:
+# that is purer than most true ones, and more contrast. Here is how much of the pictures lies at the end of the scale,
+# black or white or pure in a channel, and how unlike each other pictures of the same caption are. The last row is of
+# true pictures that keep the caption:
 
 # %%
 promised = flowers.facts(caption)
@@ -387,10 +392,12 @@ for s in (1, 3, 6, 12, "true pictures"):
 show.table(rows, digits=3)
 
 # %% [markdown]
-# **Notice** that already at s = 1 drawn pictures of a caption are more alike than true ones (by the distance of what the recogniser sees
-# in them); a push makes them more so, as it makes them typical, until at s = 12 they differ by their distortions. Remedies: limit the guess to $[-1, 1]$ (what `clip` does, in all of these; it is not enough), or to a
-# percentile of it (Imagen's dynamic thresholding, chapter 13); guide only in the middle of the way, as it is the push through the most noise that makes all pictures
-# alike (Kynkäänniemi et al. 2024); or train on more captions, so that less guidance is needed.
+# **Notice** that already at s = 1 drawn pictures of a caption are more alike than true ones (by the distance of what
+# the recogniser sees in them); a push makes them more so, as it makes them typical, until at s = 12 they differ by
+# their distortions. Remedies: limit the guess to $[-1, 1]$ (what `clip` does, in all of these; it is not enough), or to
+# a percentile of it (Imagen's dynamic thresholding, chapter 13); guide only in the middle of the way, as it is the push
+# through the most noise that makes all pictures alike (Kynkäänniemi et al. 2024); or train on more captions, so that
+# less guidance is needed.
 #
 # ## Play
 
@@ -412,13 +419,13 @@ show.play(
 )
 
 # %% [markdown]
-# The second field is the *negative prompt*: it stands in the place of the empty caption, so the model is pushed away from
-# it. Try "a bird in the snow".
+# The second field is the *negative prompt*: it stands in the place of the empty caption, so the model is pushed away
+# from it. Try "a bird in the snow".
 #
 # ## Exercise: guidance for two captions
 #
-# Liu and others (2022) let two captions pull at once: to the answer without a caption the two differences are added, each
-# with the same $s$. Write it, with **one** call of the model. *(Ten minutes.)*
+# Liu and others (2022) let two captions pull at once: to the answer without a caption the two differences are added,
+# each with the same $s$. Write it, with **one** call of the model. *(Ten minutes.)*
 
 
 # %%
@@ -470,6 +477,6 @@ print(check(two_captions_solution))
 # %% [markdown]
 # ## What came next
 #
-# With guidance a diffusion model does more of what it is told. What it could not do yet is draw *large*: at 256 x 256 pixels a
-# U-Net in pixels is slow, at 1024 x 1024 hopeless. One way out is a cascade of models, each enlarging what the one before
-# has drawn (chapter 13); the other is to leave pixels altogether (chapter 14).
+# With guidance a diffusion model does more of what it is told. What it could not do yet is draw *large*: at 256 x 256
+# pixels a U-Net in pixels is slow, at 1024 x 1024 hopeless. One way out is a cascade of models, each enlarging what the
+# one before has drawn (chapter 13); the other is to leave pixels altogether (chapter 14).

@@ -57,36 +57,38 @@ show.pictures(
 )
 
 # %% [markdown]
-# Little more than an hour of one core is little for pictures of this size from three worlds. Kind, light and place are mostly
-# those asked for, the larger colors often; petals melt into each other, and of what happens in a scene hardly anything is there. How much is
-# kept, the judge says at the end of the chapter.
+# Little more than an hour of one core is little for pictures of this size from three worlds. Kind, light and place are
+# mostly those asked for, the larger colors often; petals melt into each other, and of what happens in a scene hardly
+# anything is there. How much is kept, the judge says at the end of the chapter.
 #
 # ## The story
 #
 # By the end of 2021 diffusion models draw better than GANs, and cost more than most people have: the best one of
-# chapter 12 took hundreds of days of a V100 to train, and takes five days of an A100 to draw 50,000 pictures. In Heidelberg and Munich Robin
-# Rombach, Andreas Blattmann, Dominik Lorenz and Björn Ommer, with Patrick Esser, by now at Runway, have few GPUs, and an autoencoder: the VQGAN of
-# chapter 9. Their transformer drew its codes one by one. Now they ask what happens if diffusion draws its latents, all
-# at once. *"High-Resolution Image Synthesis with Latent Diffusion Models"* appears in December 2021. With a BERT-like
-# reader and 400 million captioned pictures it draws what one writes; the large model follows in April 2022, with its weights. In
-# August the same code is called Stable Diffusion (chapter 15).
+# chapter 12 took hundreds of days of a V100 to train, and takes five days of an A100 to draw 50,000 pictures. In
+# Heidelberg and Munich Robin Rombach, Andreas Blattmann, Dominik Lorenz and Björn Ommer, with Patrick Esser, by now at
+# Runway, have few GPUs, and an autoencoder: the VQGAN of chapter 9. Their transformer drew its codes one by one. Now
+# they ask what happens if diffusion draws its latents, all at once. *"High-Resolution Image Synthesis with Latent
+# Diffusion Models"* appears in December 2021. With a BERT-like reader and 400 million captioned pictures it draws what
+# one writes; the large model follows in April 2022, with its weights. In August the same code is called Stable
+# Diffusion (chapter 15).
 #
 # ## What is costly, and worth little
 #
-# Most of the numbers of a picture say what nobody looks at: the grain of the paper, the exact course of an edge. The paper
-# calls removing it *perceptual compression*, and it is easy: an autoencoder does it, once and for all. What is left, that
-# this is a bird and where it sits, is *semantic*; that is what diffusion is for. So there are two stages:
+# Most of the numbers of a picture say what nobody looks at: the grain of the paper, the exact course of an edge. The
+# paper calls removing it *perceptual compression*, and it is easy: an autoencoder does it, once and for all. What is
+# left, that this is a bird and where it sits, is *semantic*; that is what diffusion is for. So there are two stages:
 #
 # $$ z = E(x), \qquad \hat{x} = D(z), \qquad x \in \mathbb{R}^{H \times W \times 3}, \quad z \in \mathbb{R}^{H/f \times W/f \times c} $$
 #
-# and everything of chapter 11, with $z_0 = s\, E(x)$ in the place of $x_0$ (a factor $s$ is explained below) and a caption $y$, which a
-# reader $\tau_\theta$ reads:
+# and everything of chapter 11, with $z_0 = s\, E(x)$ in the place of $x_0$ (a factor $s$ is explained below) and a
+# caption $y$, which a reader $\tau_\theta$ reads:
 #
 # $$ z_t = \sqrt{\bar\alpha_t}\, z_0 + \sqrt{1-\bar\alpha_t}\, \epsilon, \qquad
 #    L = \mathbb{E}_{(x, y), \epsilon, t} \big\lVert \epsilon - \epsilon_\theta(z_t,\, t,\, \tau_\theta(y)) \big\rVert^2 $$
 #
-# Our small one differs as that of chapter 11 does: it predicts $z_0$, its schedule is a shifted cosine, timesteps weigh about
-# alike, detail passes by, the caption is told to all blocks as a whole, too, Muon trains it, and drawing ends at t = 130.
+# Our small one differs as that of chapter 11 does: it predicts $z_0$, its schedule is a shifted cosine, timesteps weigh
+# about alike, detail passes by, the caption is told to all blocks as a whole, too, Muon trains it, and drawing ends at
+# t = 130.
 #
 # ## The autoencoder
 #
@@ -105,13 +107,14 @@ for name, config in {**VARIANTS, **{name: SMALL[name] for name in OURS}}.items()
 show.table(rows, digits=0)
 
 # %% [markdown]
-# It is trained by four terms: pixels should be right, a network that has seen many pictures should see the same in both,
-# the latent should be simple, and a discriminator should find every patch true. The last but one comes in two kinds.
-# **KL**: each place says how sure it is, and is drawn towards $N(0, 1)$, in the paper very gently; the latent stays continuous. **VQ**:
-# each place takes the nearest entry of a codebook. Diffusion needs something continuous, so it draws the vectors *before*
-# that choice, and the codebook is the first layer of the decoder: whatever is drawn is moved to the nearest code. How strongly
-# the discriminator pulls is chosen anew at each step, so that its gradient at the last layer is half as long as that of the
-# reconstruction. (A VQ's numbers in the table are those before that choice; after it a place is one code.)
+# It is trained by four terms: pixels should be right, a network that has seen many pictures should see the same in
+# both, the latent should be simple, and a discriminator should find every patch true. The last but one comes in two
+# kinds. **KL**: each place says how sure it is, and is drawn towards $N(0, 1)$, in the paper very gently; the latent
+# stays continuous. **VQ**: each place takes the nearest entry of a codebook. Diffusion needs something continuous, so
+# it draws the vectors *before* that choice, and the codebook is the first layer of the decoder: whatever is drawn is
+# moved to the nearest code. How strongly the discriminator pulls is chosen anew at each step, so that its gradient at
+# the last layer is half as long as that of the reconstruction. (A VQ's numbers in the table are those before that
+# choice; after it a place is one code.)
 
 # %%
 from t2i_course.codec import losses as codec_losses
@@ -138,9 +141,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# Now in numbers: how near the pixels are (PSNR, in decibels: 20 is poor, 30 good; SSIM: 1 is equal), how near the features (rFID: the
-# world's own FID between pictures and their copies; 0 is equal), and what a caption is about: which share of the facts does the
-# judge still read in the copies?
+# Now in numbers: how near the pixels are (PSNR, in decibels: 20 is poor, 30 good; SSIM: 1 is equal), how near the
+# features (rFID: the world's own FID between pictures and their copies; 0 is equal), and what a caption is about: which
+# share of the facts does the judge still read in the copies?
 
 # %%
 import json
@@ -167,10 +170,11 @@ show.table(
 print(f"{measured['rows'][0]['n']} pictures of each world, measured by {measured['command']}")
 
 # %% [markdown]
-# **Notice** what goes: first lines, then what is small. Things of a scene can hardly be told by you, while the judge still reads nearly
-# all facts, most of which are about something larger. And how much is left of a picture? A number of a KL latent is worth as many bits as it can be told apart in
-# its own noise, a code of a VQ latent at most the logarithm of the size of its codebook. (The perplexity says how many codes
-# are in use, as if all of them were used alike.)
+# **Notice** what goes: first lines, then what is small. Things of a scene can hardly be told by you, while the judge
+# still reads nearly all facts, most of which are about something larger. And how much is left of a picture? A number of
+# a KL latent is worth as many bits as it can be told apart in its own noise, a code of a VQ latent at most the
+# logarithm of the size of its codebook. (The perplexity says how many codes are in use, as if all of them were used
+# alike.)
 
 # %%
 many = torch.cat([next(world.batches("val", 128, 24, n=24, shuffle=False)).pictures for world in every])
@@ -188,10 +192,10 @@ for name, codec in codecs.items():
 show.table(rows, digits=0)
 
 # %% [markdown]
-# The course's latent diffusion takes `small_kl_f8`. Its KL term weighs much more than the paper's (0.5 instead of 0.000001), so
-# its decoder has learned from noisy latents. That is what it will get: those that a small network draws are never quite right, and
-# a decoder that trusts each of their digits should suffer more from it. (No run with a small weight is shown here.) How was it
-# trained?
+# The course's latent diffusion takes `small_kl_f8`. Its KL term weighs much more than the paper's (0.5 instead of
+# 0.000001), so its decoder has learned from noisy latents. That is what it will get: those that a small network draws
+# are never quite right, and a decoder that trusts each of their digits should suffer more from it. (No run with a small
+# weight is shown here.) How was it trained?
 
 # %%
 record = json.loads((DATA / "weights" / "small_kl_f8.json").read_text())
@@ -218,9 +222,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# It is still a picture: places stay where they were. That is why convolutions and attention over places work on it as they
-# do on pixels, and why a part of it can be changed alone. Here 16 places are set to what stands at 16 others, then all are
-# moved by three, and then the latent is mirrored:
+# It is still a picture: places stay where they were. That is why convolutions and attention over places work on it as
+# they do on pixels, and why a part of it can be changed alone. Here 16 places are set to what stands at 16 others, then
+# all are moved by three, and then the latent is mirrored:
 
 # %%
 moved = z.repeat(4, 1, 1, 1)
@@ -237,11 +241,12 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** the last one. Convolutions know about moving, not about mirroring: some channels say "an edge, dark on its left",
-# and mirrored they say so in the wrong place, and outlines break. A latent is a picture *for its decoder*.
+# **Notice** the last one. Convolutions know about moving, not about mirroring: some channels say "an edge, dark on its
+# left", and mirrored they say so in the wrong place, and outlines break. A latent is a picture *for its decoder*.
 #
-# One more number is needed. Diffusion adds noise of deviation 1, so what it drowns should vary as much. The latents of an
-# autoencoder vary as they like; so they are multiplied with a constant $s$, once measured. Stable Diffusion's is 0.18215.
+# One more number is needed. Diffusion adds noise of deviation 1, so what it drowns should vary as much. The latents of
+# an autoencoder vary as they like; so they are multiplied with a constant $s$, once measured. Stable Diffusion's is
+# 0.18215.
 
 # %%
 print(f"latents have a standard deviation of {1 / system.scale:.3f}, so they are multiplied with {system.scale:.3f}")
@@ -250,8 +255,8 @@ print(f"latents have a standard deviation of {1 / system.scale:.3f}, so they are
 # ## What it saves
 #
 # The same U-Net, on pixels and on latents. The work of its convolutions grows with the number of places, that of its
-# attention (on the coarser level) with its square. (Ours folds 2 x 2 places of the latent into one, as diffusion transformers do with
-# their patches.)
+# attention (on the coarser level) with its square. (Ours folds 2 x 2 places of the latent into one, as diffusion
+# transformers do with their patches.)
 
 # %%
 from dataclasses import replace
@@ -282,11 +287,13 @@ for name, (channels, side) in sizes.items():
 show.table(rows)
 
 # %% [markdown]
-# (Seconds for one picture.) **Notice** that what saves is to have *few places*, however they are made: folding costs nothing. What
-# the autoencoder adds is that a place holds 16 numbers, not 768, and that the U-Net need not learn what nobody looks at. The paper compares $f$ from 1 to 32 with as many parameters and as many steps (two million, on one
+# (Seconds for one picture.) **Notice** that what saves is to have *few places*, however they are made: folding costs
+# nothing. What the autoencoder adds is that a place holds 16 numbers, not 768, and that the U-Net need not learn what
+# nobody looks at. The paper compares $f$ from 1 to 32 with as many parameters and as many steps (two million, on one
 # A100): 4 and 8 are best. At $f = 1$ and 2 learning is slow, at 32 too little of the picture is left.
 #
-# A picture takes thirty steps, each with two questions (guidance), but only one pass of the decoder. Where does the time go?
+# A picture takes thirty steps, each with two questions (guidance), but only one pass of the decoder. Where does the
+# time go?
 
 # %%
 begin = time.perf_counter()
@@ -299,9 +306,9 @@ show.table([{"four pictures": name, "seconds": took} for name, took in rows])
 # %% [markdown]
 # ## A reader, trained along
 #
-# The captions of chapter 11 were read by the DAMSM of chapter 06, which had been trained before. Here a small transformer learns to read
-# together with the U-Net, from the same loss, as in the paper. Its words are the keys and values of the U-Net's
-# cross-attention (chapter 03):
+# The captions of chapter 11 were read by the DAMSM of chapter 06, which had been trained before. Here a small
+# transformer learns to read together with the U-Net, from the same loss, as in the paper. Its words are the keys and
+# values of the U-Net's cross-attention (chapter 03):
 
 # %%
 from t2i_course.text.bert import BERT
@@ -313,12 +320,13 @@ print(f"the reader: {reader:,} parameters, the U-Net: {sum(p.numel() for p in sy
 # %% [markdown]
 # ## Taught by one who sees
 #
-# To save a noisy picture one must first find out what it shows. The U-Net does learn that, but slowly, because the error of
-# what it predicts is mostly one of edges and textures. Networks that were trained to *see* know it already. So in 2024 Sihyun Yu
-# and others ask a network that learns to draw, during training alone, what such a network sees in the clean picture (REPA,
-# "representation alignment"). Theirs, a transformer whose eighth block is asked about the features of DINOv2, needs a seventeenth
-# of the steps. Ours is asked in the middle of the U-Net, and taught by the CNN of the GAN years (chapter 06). It is not the
-# judge's, but it learned from the same attributes of flowers and birds, so what it sees is what captions speak of:
+# To save a noisy picture one must first find out what it shows. The U-Net does learn that, but slowly, because the
+# error of what it predicts is mostly one of edges and textures. Networks that were trained to *see* know it already. So
+# in 2024 Sihyun Yu and others ask a network that learns to draw, during training alone, what such a network sees in the
+# clean picture (REPA, "representation alignment"). Theirs, a transformer whose eighth block is asked about the features
+# of DINOv2, needs a seventeenth of the steps. Ours is asked in the middle of the U-Net, and taught by the CNN of the
+# GAN years (chapter 06). It is not the judge's, but it learned from the same attributes of flowers and birds, so what
+# it sees is what captions speak of:
 
 # %%
 from t2i_course.diffusion import alignment
@@ -332,8 +340,8 @@ show.source(alignment.head, alignment.with_middle, alignment.likeness)
 show.source(type(system).draw, type(system).decode)
 
 # %% [markdown]
-# The film of a drawing: after each step, the guess of its end, decoded. At first the decoder is given what no autoencoder has ever
-# said; it shows what it can:
+# The film of a drawing: after each step, the guess of its end, decoded. At first the decoder is given what no
+# autoencoder has ever said; it shows what it can:
 
 # %%
 caption = "this bird is yellow and has a black crown"
@@ -346,8 +354,8 @@ show.film(
 # %% [markdown]
 # ## Wider than ever seen
 #
-# No layer of the network has a fixed width: the same weights visit every place, however many there are. So let the noise be
-# twice as wide. Below, the same captions at the size that was trained:
+# No layer of the network has a fixed width: the same weights visit every place, however many there are. So let the
+# noise be twice as wide. Below, the same captions at the size that was trained:
 
 # %%
 wide = ["a yellow flower in a green meadow", "a red bird in the sky"]
@@ -364,12 +372,13 @@ show.pictures(
 
 # %% [markdown]
 # **Notice** what becomes of the middle. What a picture *contains* was learned from squares, so there may be two flowers
-# where one was asked for, or one of double width. Stable Diffusion has the same habit beyond 512 pixels; models that were
-# trained on several sizes lose it (chapter 19).
+# where one was asked for, or one of double width. Stable Diffusion has the same habit beyond 512 pixels; models that
+# were trained on several sizes lose it (chapter 19).
 #
 # ## What does the judge say?
 #
-# Of twenty captions of each world, in ten steps of diffusion (±: one standard error):
+# Of 24 captions of each world and split, in ten steps of diffusion (±: one standard error). The captions of the
+# split `novel` ask for pairs that training never showed together:
 
 # %%
 from t2i_course.judge.table import judge as judge_system
@@ -380,13 +389,13 @@ for world in every:
     for name, drawn_by in {**(others if world.name != "scenes" else {}), "latent_diffusion": system}.items():
         options = {} if name == "attngan" else {"steps": 10}
         result = judge_system(
-            lambda captions, seed, by=drawn_by, how=options: by.draw(captions, seed, **how), world, 20, ("test",)
+            lambda captions, seed, by=drawn_by, how=options: by.draw(captions, seed, **how), world, 24
         )["splits"]
         rows.append({"world": world.name, "system": timeline.find(name).title})
-        rows[-1]["facts kept"] = f"{result['test']['accuracy']:.2f} ± {result['test']['standard_error']:.2f}"
+        rows[-1] |= {f"facts kept, {s}": f"{m['accuracy']:.2f} ± {m['standard_error']:.2f}" for s, m in result.items()}
     for row in ("chance", "ceiling"):
         rows.append({"world": world.name, "system": f"({row})"})
-        rows[-1]["facts kept"] = f"{result['test'][row]['accuracy']:.2f}"
+        rows[-1] |= {f"facts kept, {s}": f"{m[row]['accuracy']:.2f}" for s, m in result.items()}
 show.table(rows)
 
 # %% [markdown]
@@ -403,9 +412,9 @@ show.table(
 )
 
 # %% [markdown]
-# **Notice** that it keeps less of the captions than the DDPM of chapter 11, which learned two worlds, not three, from a reader that
-# had been trained before, from several captions of a picture at once, and under the eyes of a CNN that looks at pixels. And it
-# draws four times as many pixels.
+# **Notice** that the latent model keeps less of the captions than the DDPM of chapter 11, which learned two worlds, not
+# three, from a reader that had been trained before, from several captions of a picture at once, and under the eyes of a
+# CNN that looks at pixels. And it draws four times as many pixels.
 #
 # ## Play
 
@@ -429,8 +438,8 @@ show.play(
 # %% [markdown]
 # ## Exercise: how simple is the latent?
 #
-# A KL autoencoder says for each number of its latent a mean $\mu$ and a log variance $\log\sigma^2$, and pays for how far
-# that is from $N(0, 1)$:
+# A KL autoencoder says for each number of its latent a mean $\mu$ and a log variance $\log\sigma^2$, and pays for how
+# far that is from $N(0, 1)$:
 #
 # $$ KL = \tfrac12 \sum \big( \mu^2 + \sigma^2 - 1 - \log \sigma^2 \big) $$
 #
@@ -474,8 +483,9 @@ def divergence_solution(mean: torch.Tensor, log_variance: torch.Tensor) -> torch
 print(check(divergence_solution))
 
 # %% [markdown]
-# What does ours say? In bits it should be about what was counted above, which took each channel for a Gaussian. And for each
-# channel: how much the mean varies from place to place and from picture to picture, and how unsure the encoder is of it.
+# What does ours say? In bits it should be about what was counted above, which took each channel for a Gaussian. And for
+# each channel: how much the mean varies from place to place and from picture to picture, and how unsure the encoder is
+# of it.
 
 # %%
 mean, log_variance = codec.moments(many)
@@ -493,6 +503,6 @@ show.bars(
 # %% [markdown]
 # ## What came next
 #
-# One thing was still trained from scratch together with the rest: the reader. One that has already read 400 million captions
-# exists since chapter 10. Freeze it, train on two billion pairs of the web, give the weights away: that is the
+# One thing was still trained from scratch together with the rest: the reader. One that has already read 400 million
+# captions exists since chapter 10. Freeze it, train on two billion pairs of the web, give the weights away: that is the
 # next chapter.

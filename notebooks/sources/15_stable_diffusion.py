@@ -23,8 +23,8 @@
 # * edit a picture, repaint a part of it, weigh words, and walk from one caption to another, all with one network, and
 # * put the published weights into the very code of this chapter.
 #
-# *Walks through the lecture's Stable Diffusion: "fix the text encoder", its training history, small GPUs, image to image
-# and inpainting. No GPU, no network; the README says how long it runs.*
+# *Walks through the lecture's Stable Diffusion: "fix the text encoder", its training history, small GPUs, image to
+# image and inpainting. No GPU, no network; the README says how long it runs.*
 
 # %%
 import json
@@ -67,19 +67,19 @@ show.pictures(
 )
 
 # %% [markdown]
-# After an hour and a half of one core kind, light, place and the larger colors are mostly those asked for; small things, and most of
-# what happens in a scene, are not yet. All that this chapter does with the model works with any that is trained longer,
-# and at the end with the real one.
+# After an hour and a half of one core kind, light, place and the larger colors are mostly those asked for; small
+# things, and most of what happens in a scene, are not yet. All that this chapter does with the model works with any
+# that is trained longer, and at the end with the real one.
 #
 # ## The story
 #
-# In the summer of 2022 whoever wants to draw by caption has to wait: DALL·E 2 has a waiting list, Imagen is a paper without
-# a program, the weights of both are secret. The authors of latent diffusion (chapter 14; Robin Rombach and Patrick Esser have
-# a hand in both) train theirs again on two billion captioned pictures of LAION, at Stability AI's cost. They change hardly
-# anything: the reader is now the text tower of CLIP, trained before and **frozen** (as Imagen had shown in May, chapter 13). On the 22nd of August they publish the
-# weights. A graphics card made for games suffices. Within weeks there are plug-ins and apps, within months fine-tuned models by
-# the thousand, and in January 2023 the first lawsuits. No other model of this course was read, changed and quarreled about by
-# so many.
+# In the summer of 2022 whoever wants to draw by caption has to wait: DALL·E 2 has a waiting list, Imagen is a paper
+# without a program, the weights of both are secret. The authors of latent diffusion (chapter 14; Robin Rombach and
+# Patrick Esser have a hand in both) train theirs again on two billion captioned pictures of LAION, at Stability AI's
+# cost. They change hardly anything: the reader is now the text tower of CLIP, trained before and **frozen** (as Imagen
+# had shown in May, chapter 13). On the 22nd of August they publish the weights. A graphics card made for games
+# suffices. Within weeks there are plug-ins and apps, within months fine-tuned models by the thousand, and in January
+# 2023 the first lawsuits. No other model of this course was read, changed and quarreled about by so many.
 #
 # ## The whole of it
 #
@@ -186,8 +186,8 @@ print(f"Stable Diffusion 1.5 saw {theirs / (24 * record['steps']):,.0f} times as
 # %% [markdown]
 # ## From prompt to pixels
 #
-# All that happens between a caption and a picture, in fifteen lines; everything that they call you know from chapters 10
-# (CLIP), 11 (sampler), 12 (guidance) and 14 (autoencoder).
+# All that happens between a caption and a picture, in fifteen lines; everything that they call you know from chapters
+# 10 (CLIP), 11 (sampler), 12 (guidance) and 14 (autoencoder).
 
 
 # %%
@@ -222,12 +222,12 @@ show.source(LatentDiffusion.latents, LatentDiffusion.decode)
 # %% [markdown]
 # ## Fix the reader
 #
-# Chapter 14 trained its reader along; this one has CLIP's, frozen. Autoencoder and loss are the same. But CLIP comes with what
-# it has learned from pairs of the same worlds (chapter 10), and that is the point: it had been paid for. (Two more things
-# differ, so what follows is no experiment on the reader alone: the U-Net of this chapter asks the words on both of its
-# levels, and it was shown up to four captions of a picture at once, which needs a reader that can already read. Its
-# steps are slower for it, and fewer.) Which one keeps more of the captions? Facts kept against the guidance scale
-# (chapter 12), with 200 captions for each point, measured once by the command in the title:
+# Chapter 14 trained its reader along; this one has CLIP's, frozen. Autoencoder and loss are the same. But CLIP comes
+# with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it had been paid for. (Two
+# more things differ, so what follows is no experiment on the reader alone: the U-Net of this chapter asks the words on
+# both of its levels, and it was shown up to four captions of a picture at once, which needs a reader that can already
+# read. Its steps are slower for it, and fewer.) Which one keeps more of the captions? Facts kept against the guidance
+# scale (chapter 12), with 200 captions for each point, measured once by the command in the title:
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "guidance.json").read_text())
@@ -265,19 +265,21 @@ show.table(
     digits=2,
 )
 trained = {name: json.loads((DATA / "weights" / f"{name}.json").read_text()) for name in ("ldm", "ldm_clip", "clip")}
-print(", ".join(f"{name}: {record['seconds'] / 60:.0f} minutes" for name, record in trained.items()))
+print("; ".join(f"{name}: {r['steps']:,} steps, {r['seconds'] / 60:.0f} minutes" for name, r in trained.items()))
 
 # %% [markdown]
-# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes it knows the place and the time of day, and of all else
-# no more than chance does; the other is no better, and guidance does not help: who has not understood has nothing to exaggerate.
+# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes it knows the place and the time of day,
+# and of all else no more than chance does; the other is no better, and guidance does not help: who has not understood
+# has nothing to exaggerate.
 #
-# Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out. CLIP's
-# loss looks at one place alone, the end of the caption, so what the last block says at the other words was never asked for.
+# Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out.
+# CLIP's loss looks at one place alone, the end of the caption, so what the last block says at the other words was never
+# asked for.
 #
 # ## Image to image
 #
-# A picture need not begin as noise. Give a picture *some* noise and let the sampler go on from there with a caption (SDEdit,
-# Meng et al. 2021): little noise, and it stays as it was; much, and only the caption counts.
+# A picture need not begin as noise. Give a picture *some* noise and let the sampler go on from there with a caption
+# (SDEdit, Meng et al. 2021): little noise, and it stays as it was; much, and only the caption counts.
 
 # %%
 show.source(LatentDiffusion.edit)
@@ -302,7 +304,8 @@ show.pictures(
 
 
 # %% [markdown]
-# How much of the sketch does the sampler start with? $\sqrt{\bar\alpha_t}$ of it, at the timestep where each strength begins:
+# How much of the sketch does the sampler start with? $\sqrt{\bar\alpha_t}$ of it, at the timestep where each strength
+# begins:
 
 # %%
 ts = system.timesteps(system.steps, system.sampler)
@@ -342,9 +345,9 @@ show.play(
 # %% [markdown]
 # ## Repaint a part
 #
-# After each step, put back what is to stay, with as much noise as there still is: the network only ever decides about the
-# rest, but sees the whole. (Stable Diffusion's inpainting variant was trained further for it and is shown mask and picture as
-# five more channels.)
+# After each step, put back what is to stay, with as much noise as there still is: the network only ever decides about
+# the rest, but sees the whole. (Stable Diffusion's inpainting variant was trained further for it and is shown mask and
+# picture as five more channels.)
 
 # %%
 show.source(LatentDiffusion.inpaint)
@@ -374,9 +377,10 @@ show.play(
 )
 
 # %% [markdown]
-# **Notice** that the new part does not fit the old: half a bird need not find its other half. The model is told of the rest only by
-# what is put back after each step, and it has little time to make its own part fit. RePaint (Lugmayr and others, 2022) goes back to
-# more noise and down again several times at every step; Stable Diffusion's variant sees the rest all the time.
+# **Notice** that the new part does not fit the old: half a bird need not find its other half. The model is told of the
+# rest only by what is put back after each step, and it has little time to make its own part fit. RePaint (Lugmayr and
+# others, 2022) goes back to more noise and down again several times at every step; Stable Diffusion's variant sees the
+# rest all the time.
 #
 # Click squares to choose them, and again to keep them; the picture is drawn after each click. To go on beyond the edge
 # (*outpainting*) is the same with a larger canvas, of which all but the picture is to be drawn:
@@ -394,9 +398,9 @@ show.pictures(
 # %% [markdown]
 # ## Weigh words
 #
-# The context is one vector for each word, so a word can be made to count more: its vectors are moved away from those of an
-# empty caption, or towards them. (Words after it have heard of it, as CLIP reads from left to right: with weight 0 it does
-# not vanish altogether.) People write it like this:
+# The context is one vector for each word, so a word can be made to count more: its vectors are moved away from those of
+# an empty caption, or towards them. (Words after it have heard of it, as CLIP reads from left to right: with weight 0
+# it does not vanish altogether.) People write it like this:
 
 # %%
 weights = (0, 0.5, 1, 1.5, 2.5)
@@ -418,10 +422,11 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how much red there is at weight 0. CLIP reads from left to right, so the words that follow, and the end of the caption,
-# have heard "red petals", and every place of the picture asks them as well. In the last two pictures all words after "petals" are
-# taken from the caption with the other color. A color can come from them alone, as in the first of the two; but not always, as in the
-# second: it stands in both, and this model's blue outshouts its red. Stable Diffusion's CLIP reads from left to right, too.
+# **Notice** how much red there is at weight 0. CLIP reads from left to right, so the words that follow, and the end of
+# the caption, have heard "red petals", and every place of the picture asks them as well. In the last two pictures all
+# words after "petals" are taken from the caption with the other color. A color can come from them alone, as in the
+# first of the two; but not always, as in the second: it stands in both, and this model's blue outshouts its red. Stable
+# Diffusion's CLIP reads from left to right, too.
 #
 # ## From one caption to another
 #
@@ -446,10 +451,9 @@ show.film(
 # ## The real one
 #
 # Nothing of the above was written for the small model. Set `T2I_STABLE_DIFFUSION` to a file as it was published
-# (`.safetensors` or `.ckpt`) or to a folder of diffusers, and `prompt_to_pixels` draws with 860 million parameters; `edit`,
-# `inpaint` and `between` take them, too. From a shell:
-# `t2i draw stable_diffusion "a photograph of an astronaut riding a horse" --weights FILE -o astronaut.png` (on a GPU
-# with `--half`).
+# (`.safetensors` or `.ckpt`) or to a folder of diffusers, and `prompt_to_pixels` draws with 860 million parameters;
+# `edit`, `inpaint` and `between` take them, too. From a shell: `t2i draw stable_diffusion "a photograph of an astronaut
+# riding a horse" --weights FILE -o astronaut.png` (on a GPU with `--half`).
 
 # %%
 weights = os.environ.get("T2I_STABLE_DIFFUSION")
@@ -462,8 +466,8 @@ else:
     print("T2I_STABLE_DIFFUSION is not set, so the published weights are not loaded.")
 
 # %% [markdown]
-# What it costs. Each part, ours beside that of diffusers, with random weights of the same shapes on the same machine, as
-# `tests/benchmarks/` measured it. (The U-Net: one step of a picture of 512², with both questions of guidance.)
+# What it costs. Each part, ours beside that of diffusers, with random weights of the same shapes on the same machine,
+# as `tests/benchmarks/` measured it. (The U-Net: one step of a picture of 512², with both questions of guidance.)
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "stable_diffusion.json").read_text())["rows"]
@@ -547,6 +551,6 @@ show.pictures(
 # %% [markdown]
 # ## What came next
 #
-# What had been given away grew: larger readers, better pictures, adapters. In Moscow a group joined latent
-# diffusion, in the latents of another autoencoder (MoVQ), with DALL·E 2's prior and a reader of a hundred languages: Kandinsky,
+# What had been given away grew: larger readers, better pictures, adapters. In Moscow a group joined latent diffusion,
+# in the latents of another autoencoder (MoVQ), with DALL·E 2's prior and a reader of a hundred languages: Kandinsky,
 # the next chapter.
