@@ -268,7 +268,7 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3))
 for i, (axis, what) in enumerate(zip(axes, ("milliseconds", "MiB, largest piece of memory"), strict=True)):
     for name, measured in costs.items():
         axis.loglog(LENGTHS, [pair[i] for pair in measured], marker="o", ms=4, label=name)
-    last = costs["readable path"][-1][i]
+    last = costs["readable path" if i else "fast path"][-1][i]
     axis.loglog(
         LENGTHS[-4:], [last * (n / LENGTHS[-1]) ** 2 for n in LENGTHS[-4:]], ":", color="#868C98", label="square"
     )
@@ -279,17 +279,18 @@ axes[0].legend(frameon=False)
 fig.tight_layout()
 show.figure(
     fig,
-    "Time and memory against length, both axes in powers: the times of both paths and the readable path's memory end along "
-    "the line of the square; the fast path takes less time, and its memory grows in proportion only.",
+    "Time and memory against length, both axes in powers: the fast path's time and the readable path's memory end along the "
+    "line of the square; the readable path takes more time, and the fast one's memory grows in proportion only.",
 )
 q, k, v = torch.randn(3, 1, LENGTHS[-1], 64)
 off = (fast_attention(q, k, v) - attention(q, k, v)[0]).abs().max()
 print(f"the largest difference between the two outputs at length {LENGTHS[-1]}: {off:.0e}")
 
 # %% [markdown]
-# **Notice** that for long sequences both take about four times as long for twice the length: the fast path does all the
-# work, too, and faster. Only the memory for the table is gone. How large would that table be, for the places of a
-# picture in float32? (77: the length of CLIP's captions, chapter 10.)
+# **Notice** that for long sequences the fast path, too, takes about four times as long for twice the length: it does
+# all the work. The readable path takes even longer at last (a table of 64 MiB is larger than a processor's cache, which
+# may be why). Only the memory for the table is gone. How large would that table be, for the places of a picture in
+# float32? (77: the length of CLIP's captions, chapter 10.)
 
 # %% tags=["nbval-check-output"]
 for name, keys_of in (("cross-attention to 77 words", lambda places: 77), ("self-attention", lambda places: places)):
