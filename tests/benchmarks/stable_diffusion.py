@@ -76,7 +76,7 @@ def theirs(part: str, precision: torch.dtype, steps: int, batch: int, compiled: 
         if compiled:
             pipe.unet.compile()
         context = inputs(precision)[2][:1].repeat(batch, 1, 1)
-        given = dict.fromkeys(("prompt_embeds", "negative_prompt_embeds"), context)
+        given = dict.fromkeys(("prompt_embeds", "negative_prompt_embeds"), context) | {"height": 512, "width": 512}
         return lambda: pipe(**given, num_inference_steps=steps, output_type="pt").images
 
     return {"unet": unet, "decoder": decoder, "clip": clip, "pipeline": pipeline}[part]()
