@@ -157,8 +157,8 @@ print(f"the windows are {widths.min():.0f} to {widths.max():.0f} pixels wide; th
 
 # %% [markdown]
 # **Notice** that it hardly uses its freedom. DRAW's window went along the strokes of a digit like a hand; this one
-# covers most of the canvas in each step, and drifts a little. With twelve steps for a whole picture, small windows
-# could not even reach every place.
+# covers most of the canvas in each step, and drifts a little. (Twelve windows of 9 by 9 pixels would not even reach
+# every place once.)
 #
 # ## Which word now?
 #
@@ -289,6 +289,8 @@ for step in range(STEPS + 1):
     if step % EVERY == 0:
         drawer = aligndraw.Drawer(student, KNOWN)
         snapshots.append(torch.cat([drawer.draw([caption]) for caption in CAPTIONS[:2]]))
+    if step == STEPS:
+        break
     batch = next(stream)
     loss = student.losses(batch.pictures / 2 + 0.5, *encode(batch.captions, KNOWN))["loss"]
     optimiser.zero_grad()
@@ -374,9 +376,9 @@ for name in aligndraw.WORLDS:
 show.table(rows)
 
 # %% [markdown]
-# **Notice** how little is kept beside the ceiling, though more than by chance on both test splits. And the pictures are
-# blurred, because every pixel answers for itself, and z was told only some nats (the column "kl" above) of where things
-# are: what it does not say is averaged. It was trained for
+# **Notice** how little is kept beside the ceiling, though of birds clearly more than by chance, and of flowers a
+# little. The pictures are blurred, because every pixel answers for itself, and z was told only some nats (the column
+# "kl" above) of where things are: what it does not say is averaged. How long it was trained:
 
 # %%
 import json
