@@ -236,28 +236,34 @@ def recipe(
     crop: int = 64,
     gan_from: int = 1800,
     kl_weight: float = 0.5,
+    perceptual_weight: float = 0.1,
+    noise: float = 0.0,
+    aligned: float = 0.0,
 ) -> Recipe:
     """How a small autoencoder is trained: on parts of 64x64 of pictures of 128x128 from all three worlds.
 
     Whole pictures would cost four times as much and teach no more, as the network is a convolution throughout. The
     course's own CNN compares what it sees in pictures and copies; the discriminator joins at `gan_from`. kl_weight is
     large, so that the decoder has learned from noisy latents: those that a small network draws are never quite right.
+    noise and aligned: see losses.py; with the latter, the course's CNN tells the latents, too, what it sees.
     """
     from t2i_course import worlds
     from t2i_course.judge.metrics import psnr, ssim
-    from t2i_course.nn.world_cnn import load_trunk
+    from t2i_course.nn.world_cnn import WIDTHS, load_trunk
     from t2i_course.show.files import grid
     from t2i_course.training import Recipe
     from t2i_course.worlds.base import to_uint8
 
-    from .losses import PatchDiscriminator, compared_by, losses
+    from .losses import PatchDiscriminator, compared_by, losses, sayer
 
-    perceptual, rates = compared_by(load_trunk()), {"autoencoder": 1e-3, "discriminator": 4e-4}
+    trunk = load_trunk()
+    perceptual, place = compared_by(trunk), 16  # pixels of a picture that the CNN sees as one place, at half its size
+    if aligned and (crop % place or SMALL[name].codes):
+        raise ValueError(f"aligned={aligned}: it takes a KL autoencoder, and crops of a multiple of {place} pixels.")
 
     def build():
-        return nn.ModuleDict(
-            {"autoencoder": initialise(Autoencoder(SMALL[name])), "discriminator": PatchDiscriminator(24)}
-        )
+        net = {"autoencoder": initialise(Autoencoder(SMALL[name])), "discriminator": PatchDiscriminator(24)}
+        return nn.ModuleDict(net | ({"head": sayer(SMALL[name].z, WIDTHS[-1])} if aligned else {}))
 
     def batches(seed, start):
         stream = worlds.mixed_batches(worlds.NAMES, "train", 128, batch_size, seed, start=start, epochs=None, n=10_000)
@@ -266,9 +272,17 @@ def recipe(
     def small_losses(net, numbered):
         step, batch = numbered
         top, left = torch.randint(0, 128 - crop + 1, (2,)).tolist()
+        seen = None
+        if aligned:
+            top, left = top - top % place, left - left % place
+            with torch.no_grad():
+                seen = trunk.to(batch.pictures.device)(F.interpolate(batch.pictures, (64, 64), mode="area"))[1]
+            rows, columns = (slice(start // place, (start + crop) // place) for start in (top, left))
+            seen = seen[:, :, rows, columns]
         x = batch.pictures[:, :, top : top + crop, left : left + crop]
-        parts = net if step >= gan_from else nn.ModuleDict({"autoencoder": net["autoencoder"]})
-        yield from losses(parts, x, perceptual, kl_weight=kl_weight, perceptual_weight=0.1)
+        parts = nn.ModuleDict({name: part for name, part in net.items() if name != "discriminator" or step >= gan_from})
+        options = {"kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "noise": noise, "aligned": aligned}
+        yield from losses(parts, x, perceptual, seen=seen, **options)
 
     def copies(net, n):
         """True pictures of each world, and what comes back."""
@@ -286,18 +300,24 @@ def recipe(
         pictures = [part for _, x, y in copies(net, 6) for part in (x, y)]
         return grid(to_uint8(torch.cat(pictures)), 12)
 
+    def optimisers(net):
+        d = net["discriminator"].parameters()
+        others = [p for name, part in net.items() if name != "discriminator" for p in part.parameters()]
+        return {
+            "autoencoder": torch.optim.Adam(others, 1e-3, (0.9, 0.95)),
+            "discriminator": torch.optim.Adam(d, 4e-4, (0.9, 0.95)),
+        }
+
     return Recipe(
         name=name,
         build=build,
         batches=batches,
         losses=small_losses,
-        optimisers=lambda net: {
-            part: torch.optim.Adam(net[part].parameters(), rates[part], (0.9, 0.95)) for part in net
-        },
+        optimisers=optimisers,
         steps=steps,
         ema=0.999,
         evaluate=evaluate,
         sample=sample,
         every=500,
-        leave_out=("discriminator.",),
+        leave_out=("discriminator.", "head."),
     )

@@ -8,7 +8,17 @@
 
 Pixels alone would be blurred, as nobody knows where an edge is to a pixel; so a network compares what it sees in both,
 and a discriminator asks of every patch whether it is true. lambda is chosen anew at each step, so that neither of the
-two pulls the last layer harder than the other. B pictures.
+two pulls the last layer harder than the other.
+
+What is best copied is not what a diffusion model learns best. Two later additions help it; a KL autoencoder takes them:
+
+    noise    the decoder sees latents with more or less noise, as a diffusion model will: what a picture shows must be
+             strong in them. "Latent Denoising Makes Good Visual Tokenizers", Yang, Li, Fan, Tian and Wang 2025
+    aligned  from noisy latents, a small head must tell what a network that has learned to see sees in the picture.
+             "Reconstruction vs. Generation: Taming Optimization Dilemma in Latent Diffusion Models", Yao, Yang and
+             Wang, CVPR 2025
+
+B pictures.
 """
 
 from __future__ import annotations
@@ -76,6 +86,12 @@ def compared_by(trunk: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     return perceptual
 
 
+def sayer(z: int, seen: int) -> nn.Sequential:
+    """Latents (B, z, h, w) -> what is seen, as they say (B, seen, h / 2, w / 2)."""
+    layers = nn.Conv2d(4 * z, 256, 3, padding=1), nn.SiLU(), nn.Conv2d(256, 256, 1), nn.SiLU(), nn.Conv2d(256, seen, 1)
+    return nn.Sequential(nn.PixelUnshuffle(2), *layers)
+
+
 def losses(
     net: nn.ModuleDict,
     x: Tensor,
@@ -83,12 +99,17 @@ def losses(
     kl_weight: float = 1e-6,
     gan_weight: float = 0.5,
     perceptual_weight: float = 1.0,
+    noise: float = 0.0,
+    seen: Tensor | None = None,
+    aligned: float = 0.0,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of the autoencoder, then one of D. x (B, 3, H, W): pictures in [-1, 1].
 
     net: "autoencoder" and, if it is to be adversarial, "discriminator". perceptual: (B,) from two batches of pictures.
     kl_weight: beta, of the divergence in nats per number of the picture. gan_weight: lambda is multiplied with it.
-    perceptual_weight: of what the network sees against pixels.
+    perceptual_weight: of what the network sees against pixels. noise: of a KL autoencoder's latents, at most, in their
+    standard deviations. aligned: weight of the cosine of what is `seen` (B, C, h, w) and what net["head"], a `sayer`,
+    says.
     """
     model: Autoencoder = net["autoencoder"]
     if model.quantizer:
@@ -100,7 +121,12 @@ def losses(
         mean, log_variance = model.moments(x)
         kl = kl_to_standard_normal(mean.float(), log_variance.float()) * mean[0].numel() / x[0].numel()
         simple, extra = kl_weight * kl, {"kl": kl}
-        drawn = model.decode(mean + (log_variance / 2).exp() * torch.randn_like(mean))
+        more = noise * mean.detach().std() * torch.rand(len(x), 1, 1, 1, device=x.device)
+        z = mean + (log_variance.exp() + more.square()).sqrt() * torch.randn_like(mean)
+        drawn = model.decode(z)
+        if aligned:
+            extra["likeness"] = F.cosine_similarity(net["head"](z).float(), seen.float(), dim=1).mean()
+            simple = simple - aligned * extra["likeness"]
     pixels, looks = (x - drawn).abs().mean(), perceptual_weight * perceptual(x, drawn).mean()
     terms = {"loss": pixels + looks + simple, "pixels": pixels, "perceptual": looks, **extra}
     if "discriminator" not in net:

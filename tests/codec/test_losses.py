@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from t2i_course.codec.autoencoder import Autoencoder, Config
-from t2i_course.codec.losses import PatchDiscriminator, adaptive_weight, hinge_loss, losses
+from t2i_course.codec.losses import PatchDiscriminator, adaptive_weight, hinge_loss, losses, sayer
 
 KL = Config(3, (1, 2), dim=32, blocks=1, middle_attends=False)
 VQ = Config(3, (1, 2), dim=32, blocks=1, middle_attends=False, codes=16)
@@ -80,3 +80,36 @@ def test_it_learns_to_give_pictures_back(config):
         optimiser.step()
         seen.append(terms["pixels"].item())
     assert seen[-1] < 0.5 * seen[0]
+
+
+def test_the_decoder_learns_from_latents_with_noise():
+    """More or less of it in each picture, and at most `noise` standard deviations of the latents."""
+    torch.manual_seed(0)
+    model, given = Autoencoder(KL), []
+    model.decoder.register_forward_pre_hook(lambda _, z: given.append(z[0]))
+    nn.init.zeros_(model.quant_conv.weight[KL.z :])
+    nn.init.constant_(model.quant_conv.bias[KL.z :], -30.0)  # an encoder that is sure
+    nn.init.dirac_(model.post_quant_conv.weight)
+    nn.init.zeros_(model.post_quant_conv.bias)
+    x = torch.rand(16, 3, 32, 32) * 2 - 1
+    mean = model.encode(x)
+    for noise in (0.0, 0.5):
+        list(losses(nn.ModuleDict({"autoencoder": model}), x, looks, noise=noise))
+    plain, noisy = ((z - mean).std((1, 2, 3)) / mean.std() for z in given)
+    assert plain.max() < 1e-3
+    assert 0.25 < noisy.max() < 0.55
+    assert noisy.min() < 0.15
+
+
+def test_latents_must_tell_what_is_seen():
+    net = nn.ModuleDict({"autoencoder": Autoencoder(KL), "head": sayer(KL.z, 5)})
+    x, seen, found = torch.rand(2, 3, 32, 32) * 2 - 1, torch.randn(2, 5, 8, 8), []
+    for aligned in (0.0, 0.3):
+        torch.manual_seed(0)
+        ((_, terms),) = losses(net, x, looks, noise=1.0, seen=seen, aligned=aligned)
+        found.append(terms)
+    assert "likeness" not in found[0]
+    torch.testing.assert_close(found[1]["loss"], found[0]["loss"] - 0.3 * found[1]["likeness"])
+    found[1]["likeness"].backward()
+    assert all(p.grad is not None for p in [*net["head"].parameters(), *net["autoencoder"].encoder.parameters()])
+    assert all(p.grad is None for p in net["autoencoder"].decoder.parameters())

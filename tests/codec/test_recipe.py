@@ -21,6 +21,35 @@ def test_the_discriminator_joins_late_and_parts_of_pictures_are_learned_from(nam
     assert torch.isfinite(late[0][1]["loss"])
 
 
+def test_what_is_seen_is_what_the_part_shows(monkeypatch):
+    """The CNN looks at whole pictures; each part has its own places of what was seen."""
+    from t2i_course.codec import losses
+    from t2i_course.diffusion.alignment import Eyes
+
+    given = []
+    monkeypatch.setattr(
+        losses, "losses", lambda net, x, perceptual, **options: given.append((x, options["seen"])) or ()
+    )
+    recipe = autoencoder.recipe("small_kl_f8", aligned=0.3)
+    net, batch = recipe.build(), next(worlds.load("flowers").batches("val", 128, 2, n=2))
+    torch.manual_seed(0)
+    list(recipe.losses(net, (0, batch)))
+    ((x, seen),) = given
+    whole, places = Eyes().encode(batch.pictures), range(5)
+    (at,) = [(i, j) for i in places for j in places if torch.equal(x, _part(batch.pictures, 16 * i, 16 * j, 64))]
+    torch.testing.assert_close(seen, _part(whole, *at, 4))
+
+
+def _part(maps, top, left, size):
+    return maps[:, :, top : top + size, left : left + size]
+
+
+@pytest.mark.parametrize("wrong", [{"name": "small_vq_f8"}, {"name": "small_kl_f8", "crop": 56}])
+def test_what_cannot_be_told_what_is_seen(wrong):
+    with pytest.raises(ValueError, match=r"aligned=0.3: it takes a KL autoencoder, and crops of a multiple of 16"):
+        autoencoder.recipe(**wrong, aligned=0.3)
+
+
 def test_the_perceptual_loss_sees_what_pixels_count_and_more():
     class Sees(torch.nn.Module):
         def forward(self, x):
