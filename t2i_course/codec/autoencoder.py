@@ -64,6 +64,7 @@ NARROW = {"dim": 32, "blocks": 1, "middle_attends": False, "groups": 0}
 SMALL = {  # for all worlds of this course; the weights of some ship
     "small_kl_f4": Config(4, (1, 2, 2), **NARROW),
     "small_kl_f8": Config(4, (1, 1, 2, 4), **NARROW),
+    "small_kl_f8_aligned": Config(4, (1, 1, 2, 4), **NARROW),  # trained otherwise, see aligned_recipe
     "small_vq_f4": Config(4, (1, 2, 2), codes=512, restart=50, **NARROW),
     "small_vq_f8": Config(8, (1, 1, 2, 4), codes=1024, restart=50, **NARROW),
 }
@@ -225,7 +226,7 @@ def scale_of(autoencoder: Autoencoder, pictures: Tensor) -> float:
     return 1 / autoencoder.encode(pictures).std().item()
 
 
-# --- the recipe of the small ones -------------------------------------------------------------------------------------
+# --- the recipes of the small ones -----------------------------------------------------------------------------------
 
 
 def recipe(
@@ -321,3 +322,17 @@ def recipe(
         every=500,
         leave_out=("discriminator.", "head."),
     )
+
+
+def aligned_recipe(
+    name: str,
+    *,
+    steps: int = 5000,
+    gan_from: int = 4200,
+    perceptual_weight: float = 0.3,
+    noise: float = 1.0,
+    aligned: float = 0.3,
+) -> Recipe:
+    """How one becomes whose latents a diffusion model learns sooner: what pictures show is strong in them."""
+    options = {"perceptual_weight": perceptual_weight, "noise": noise, "aligned": aligned}
+    return recipe(name, steps=steps, gan_from=gan_from, **options)
