@@ -429,6 +429,7 @@ show.table(
 from dataclasses import replace
 
 from t2i_course.diffusion import alignment
+from t2i_course.nn.world_cnn import Eyes
 
 specs = [
     s for s in (flowers.spec("val", i) for i in range(300)) if s.center_color != "yellow" and s.center_size == "large"
@@ -442,7 +443,7 @@ changed = {
     "one pixel to the right": true.roll(1, 3),
     "a yellow centre": yellow,
 }
-eyes = alignment.Eyes()
+eyes = Eyes()
 seen = eyes.encode(true)
 show.pictures(
     torch.cat([true[:1], *(y[:1] for y in changed.values())]).clamp(-1, 1),

@@ -7,13 +7,16 @@ halves is kept simple, so that a diffusion model can learn it, in one of two way
     KL   the encoder gives a mean and a variance, and is drawn a little towards N(0, 1)
     VQ   every vector is replaced by the nearest of a codebook (nn/quantize.py)
 
-"f8" says by how much it is smaller: 256x256 pixels become 32x32 places. B pictures, C channels, Z numbers at a place.
+"f8" says by how much it is smaller: 256x256 pixels become 32x32 places. One of the small ones, small_kl_f8_aligned, is
+trained so that its latents show strongly what pictures show: its decoder sees them in noise, and a network that has
+learned to see is asked of them, too (see losses.py). B pictures, C channels, Z numbers at a place.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -250,15 +253,16 @@ def recipe(
     """
     from t2i_course import worlds
     from t2i_course.judge.metrics import psnr, ssim
-    from t2i_course.nn.world_cnn import WIDTHS, load_trunk
+    from t2i_course.nn.world_cnn import WIDTHS, Eyes
     from t2i_course.show.files import grid
     from t2i_course.training import Recipe
     from t2i_course.worlds.base import to_uint8
 
     from .losses import PatchDiscriminator, compared_by, losses, sayer
 
-    trunk = load_trunk()
-    perceptual, place = compared_by(trunk), 16  # pixels of a picture that the CNN sees as one place, at half its size
+    eyes = Eyes()
+    perceptual = compared_by(eyes.trunk)
+    place = 16  # pixels of a picture that the CNN sees as one place, at half its size
     if aligned and (crop % place or SMALL[name].codes):
         raise ValueError(f"aligned={aligned}: it takes a KL autoencoder, and crops of a multiple of {place} pixels.")
 
@@ -277,7 +281,7 @@ def recipe(
         if aligned:
             top, left = top - top % place, left - left % place
             with torch.no_grad():
-                seen = trunk.to(batch.pictures.device)(F.interpolate(batch.pictures, (64, 64), mode="area"))[1]
+                seen = eyes.to(batch.pictures.device).encode(batch.pictures)
             rows, columns = (slice(start // place, (start + crop) // place) for start in (top, left))
             seen = seen[:, :, rows, columns]
         x = batch.pictures[:, :, top : top + crop, left : left + crop]
@@ -324,15 +328,5 @@ def recipe(
     )
 
 
-def aligned_recipe(
-    name: str,
-    *,
-    steps: int = 5000,
-    gan_from: int = 4200,
-    perceptual_weight: float = 0.3,
-    noise: float = 1.0,
-    aligned: float = 0.3,
-) -> Recipe:
-    """How one becomes whose latents a diffusion model learns sooner: what pictures show is strong in them."""
-    options = {"perceptual_weight": perceptual_weight, "noise": noise, "aligned": aligned}
-    return recipe(name, steps=steps, gan_from=gan_from, **options)
+# How one becomes whose latents a diffusion model learns sooner: what pictures show is strong in them.
+aligned_recipe = partial(recipe, steps=5000, gan_from=4200, perceptual_weight=0.3, noise=1.0, aligned=0.3)

@@ -121,8 +121,11 @@ def losses(
         mean, log_variance = model.moments(x)
         kl = kl_to_standard_normal(mean.float(), log_variance.float()) * mean[0].numel() / x[0].numel()
         simple, extra = kl_weight * kl, {"kl": kl}
-        more = noise * mean.detach().std() * torch.rand(len(x), 1, 1, 1, device=x.device)
-        z = mean + (log_variance.exp() + more.square()).sqrt() * torch.randn_like(mean)
+        variance = log_variance.exp()
+        if noise:
+            more = noise * mean.detach().std() * torch.rand(len(x), 1, 1, 1, device=x.device)
+            variance = variance + more.square()
+        z = mean + variance.sqrt() * torch.randn_like(mean)
         drawn = model.decode(z)
         if aligned:
             extra["likeness"] = F.cosine_similarity(net["head"](z).float(), seen.float(), dim=1).mean()

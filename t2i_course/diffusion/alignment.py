@@ -24,21 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2i_course.nn.unet import UNet
-from t2i_course.nn.world_cnn import WIDTHS, load_trunk
-
-SIZE = 64  # of the pictures that the world's CNN knows
-
-
-class Eyes(nn.Module):
-    """What the course's CNN sees: not the judge's, which was trained apart."""
-
-    def __init__(self):
-        super().__init__()
-        self.trunk = load_trunk()
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] -> (B, 192, 8, 8)."""
-        return self.trunk(F.interpolate(x, (SIZE, SIZE), mode="area"))[1]
+from t2i_course.nn.world_cnn import WIDTHS
 
 
 def head(channels: int) -> nn.Sequential:

@@ -40,6 +40,7 @@ from t2i_course.codec.folded import Folded
 from t2i_course.nn.muon import Muon
 from t2i_course.nn.unet import Config as UNetConfig
 from t2i_course.nn.unet import UNet
+from t2i_course.nn.world_cnn import Eyes
 from t2i_course.paths import DATA, cache_folder, write_atomically
 from t2i_course.text.bert import BERT
 from t2i_course.text.bert import Config as BERTConfig
@@ -49,7 +50,7 @@ from t2i_course.weights import load_weights
 from t2i_course.worlds.base import to_float
 from t2i_course.worlds.cache import cached_pictures
 
-from .alignment import Eyes, head, likeness, with_middle
+from .alignment import head, likeness, with_middle
 from .latent_diffusion import LatentDiffusion, Reader
 from .losses import simple_loss, v_weight
 from .process import Process, cosine

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from t2i_course.paths import DATA
 from t2i_course.weights import load_weights
 
+SIZE = 64  # of the pictures that it knows
 WIDTHS = (32, 64, 192)  # channels at 32x32, 16x16, 8x8
 REGION = WIDTHS[1] + WIDTHS[2]  # numbers of a region, see `regions`
 
@@ -61,3 +62,15 @@ def load_trunk() -> Trunk:
     model = nn.ModuleDict({"trunk": Trunk()})
     load_weights(model, file, f"Train it: t2i train world_cnn --export {file}")
     return model["trunk"].requires_grad_(False).eval()
+
+
+class Eyes(nn.Module):
+    """What the trunk that ships with the course sees in pictures of any size, where only what they show matters."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = load_trunk()
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] -> (B, 192, 8, 8)."""
+        return self.trunk(F.interpolate(x, (SIZE, SIZE), mode="area"))[1]

@@ -33,7 +33,7 @@ def test_an_aligned_one_is_told_what_the_cnn_sees():
 def test_what_is_seen_is_what_the_part_shows(monkeypatch):
     """The CNN looks at whole pictures; each part has its own places of what was seen."""
     from t2i_course.codec import losses
-    from t2i_course.diffusion.alignment import Eyes
+    from t2i_course.nn.world_cnn import Eyes
 
     given = []
     monkeypatch.setattr(

@@ -7,7 +7,7 @@ import torch
 from t2i_course import worlds
 from t2i_course.diffusion import alignment, small
 from t2i_course.nn.unet import UNet
-from t2i_course.nn.world_cnn import load_trunk
+from t2i_course.nn.world_cnn import Eyes, load_trunk
 
 
 def tiny():
@@ -31,7 +31,7 @@ def test_to_look_at_the_middle_changes_nothing_and_leaves_nothing_behind():
 
 def test_the_head_says_something_for_each_place_that_is_seen():
     (batch,) = worlds.load("flowers").batches("val", 128, 2, n=2, shuffle=False)
-    seen = alignment.Eyes().encode(batch.pictures)
+    seen = Eyes().encode(batch.pictures)
     small_pictures = torch.nn.functional.avg_pool2d(batch.pictures, 2)
     torch.testing.assert_close(seen, load_trunk()(small_pictures)[1])
     said = alignment.head(96)(torch.randn(2, 96, 4, 4))

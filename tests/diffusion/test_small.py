@@ -12,11 +12,11 @@ from t2i_course.codec.autoencoder import SMALL as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.codec.folded import Folded
 from t2i_course.diffusion import small
-from t2i_course.diffusion.alignment import Eyes
 from t2i_course.diffusion.small import SMALL
 from t2i_course.gan.damsm import DAMSM, WORLDS, read
 from t2i_course.grading import masters
 from t2i_course.judge.caption_accuracy import caption_accuracy
+from t2i_course.nn.world_cnn import Eyes
 from t2i_course.paths import DATA
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds.language import UnknownWord
