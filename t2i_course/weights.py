@@ -32,10 +32,31 @@ def read_weights(file: str | Path, remedy: str) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = _load(file)
         return state.get("state_dict", state)
     except Exception as error:  # damaged files raise a dozen kinds, from EOFError to UnpicklingError
         raise unreadable(file, error, remedy) from error
+
+
+class _Empty:
+    """Stands for a class that a file names and we do not need: nothing of it is imported or run."""
+
+    def __new__(cls, *_, **__):
+        return super().__new__(cls)
+
+    def __setstate__(self, _):
+        pass
+
+
+def _load(file: Path):
+    """What torch's own format holds. Those of Lightning, such as Stable Diffusion 1.5's, also tell of callbacks."""
+    try:
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    except ValueError:  # an older format, of which only torch.load can tell
+        named = []
+    empty = [(_Empty, name) for name in named if name.startswith(("pytorch_lightning.", "numpy."))]
+    with torch.serialization.safe_globals(empty):
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def fill(

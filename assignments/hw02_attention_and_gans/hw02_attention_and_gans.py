@@ -20,6 +20,7 @@
 #       - t2i_course.gan.stackgan.condition
 #       - t2i_course.nn.losses.kl_to_standard_normal
 #       - t2i_course.gan.gan_cls.discriminator_loss
+#       - t2i_course.gan.parts.discriminator_loss
 #       - t2i_course.gan.damsm.word_attention
 #       - t2i_course.gan.damsm.word_scores
 #       - t2i_course.gan.damsm._looks
@@ -196,7 +197,7 @@ def an_odd_number_of_filters_and_other_variances(rng, value):
 
 # %% payoff="filters"
 def bank(head, size, window):
-    """What alignDRAW asks for, by your filters: it puts them half a stride further to the left."""
+    """What alignDRAW asks for, by your filters: it puts them half a stride further to the left and up."""
     x, y, log_stride, log_variance, log_gamma = head.T
     stride = (size - 1) / (window - 1) * log_stride.exp()
     shift = (window // 2 - window / 2 + 1) * stride
@@ -430,7 +431,7 @@ attngan.attention = lambda q, k, v, mask, scale=None: cross_attention(q, k, v, m
 judge, drawn = damsm.DAMSM.load(), attngan.AttnGAN.load("small").draw(CAPTIONS, seed=3)
 with torch.no_grad():
     words, _, mask = damsm.read(judge.text, CAPTIONS, damsm.vocabulary(*damsm.WORLDS))
-    regions = judge.pictures(F.interpolate(drawn, (64, 64), mode="area"))[0]
+    regions = judge.pictures(drawn)[0]
     scores = torch.stack([damsm_score(words, regions[p : p + 1].expand(3, -1, -1), mask) for p in range(3)])
 show.pictures(
     drawn,

@@ -63,8 +63,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# Compare them with their captions: a flower is a flower, a bird a bird, the ground is mostly that asked for, and of the
-# colors little is right. Why, is a question of this chapter.
+# Compare them with their captions: a flower is a flower, a bird a bird, grounds are often, but not always, those asked
+# for (where is the dark sky?), and of the colors little is right. Why, is a question of this chapter.
 #
 # ## The story
 #
@@ -187,8 +187,8 @@ fig.colorbar(shown, ax=axes, label="share of the attention (0.5 or more)")
 show.figure(fig, alt="For two captions, how much attention each word gets in each step of the drawing.")
 
 # %% [markdown]
-# **Notice** which words get most of the attention: those of the ground and the pose (*against*, which has heard of the
-# sky that follows it; *flying*), and those that say whether a flower or a bird is meant. Colors get little. The loss
+# **Notice** which words get most of the attention: those of the ground and the pose (*against*, which may have heard of
+# what follows it; *flying*), and those that say whether a flower or a bird is meant. Colors get little. The loss
 # will tell why.
 #
 # ## The loss
@@ -248,9 +248,9 @@ print(f"the facts of a caption, were all values as likely: {np.mean(facts):.1f} 
 
 # %% [markdown]
 # **Notice** what it costs to mistake a bird for a flower, and what to mistake one flower for another. The facts of a
-# caption are worth some nats on average, the last line says how many, of so many that each pixel's exact color costs.
-# So the loss asks for them late, and first for what fills the picture. How much do caption and noise decide in a
-# drawing? Each is changed alone:
+# caption are worth a few nats (the last line says how many); the exact colors of all pixels cost as many as the column
+# "loss" says. So the loss asks for the facts late, and first for those that fill the picture. How much do caption and
+# noise decide in a drawing? Each is changed alone:
 
 # %%
 ONE = "this flower is against a dark sky and has purple petals"
@@ -271,6 +271,10 @@ show.pictures(
     inches=1.9,
     alt="A drawing; the same with other noise; with another color, another ground, and with a bird for the flower.",
 )
+
+# %% [markdown]
+# **Notice** that the first drawing has no dark sky at all. Compare the first row of the table with the others: how much
+# is left to the noise?
 
 # %% [markdown]
 # ## Watch it learn
@@ -376,8 +380,8 @@ for name in aligndraw.WORLDS:
 show.table(rows)
 
 # %% [markdown]
-# **Notice** how little is kept beside the ceiling, though of birds clearly more than by chance, and of flowers a
-# little. The pictures are blurred, because every pixel answers for itself, and z was told only some nats (the column
+# **Notice** how little is kept beside the ceiling: of birds on the split `test` clearly more than by chance, elsewhere
+# by little more than the standard error. The pictures are blurred, because every pixel answers for itself, and z was told only some nats (the column
 # "kl" above) of where things are: what it does not say is averaged. How long it was trained:
 
 # %%

@@ -498,7 +498,7 @@ show.pictures(
 # **Notice** the first two columns: the same words, with *red* and *yellow* exchanged. Both painters are told who is
 # what (the words have asked their neighbours). But the mean hands every place *all* answers at once, and the decoder
 # must take them apart again; with attention a place gets the answer that it asked for. The mean is not hopeless: its
-# grounds are right, and so is the colour of a flower on the whole. But it has to learn in the *picture* part of the
+# grounds are right, and its petals more often than by chance. But it has to learn in the *picture* part of the
 # network what attention has in its form.
 #
 # ## Which word where?

@@ -64,9 +64,12 @@ show.pictures(
 #
 # $$ \min_G \max_D \; \mathbb{E}_{x}\left[\log D(x)\right] + \mathbb{E}_{z}\left[\log(1 - D(G(z)))\right] $$
 #
-# No pixel is ever compared with another, and so nothing asks for the average: the pictures are *sharp*. 2015: DCGAN
-# finds convolutional networks that survive the game. 2016: Scott Reed, Zeynep Akata, Xinchen Yan, Lajanugen Logeswaran,
-# Bernt Schiele and Honglak Lee give both players the caption, *"Generative Adversarial Text to Image Synthesis"*.
+# (In practice $G$ maximises $\log D(G(z))$ instead. The game ends at the same place, but $\log(1 - D)$ is flat where
+# $D$ is sure, so a bad generator would learn nothing from it. This is the *non-saturating* loss, and what the code
+# below does.) No pixel is ever compared with another, and so nothing asks for the average: the pictures are *sharp*.
+# 2015: DCGAN finds convolutional networks that survive the game. 2016: Scott Reed, Zeynep Akata, Xinchen Yan, Lajanugen
+# Logeswaran, Bernt Schiele and Honglak Lee give both players the caption, *"Generative Adversarial Text to Image
+# Synthesis"*.
 #
 # ## The game where you can see all of it
 #
@@ -176,7 +179,8 @@ for name, (_, history) in games.items():
     print(f"{name:12} {f'{reached[0]} steps' if reached else 'not yet'}")
 
 # %% [markdown]
-# That is what the two additions are for:
+# CLS makes the difference here. INT cannot: it is for captions that training lacks, and all eight are in training. (One
+# run of each.) What the two are for:
 #
 # * **CLS, matching-aware.** $D$ also sees true pictures with *wrong* captions, as a third kind of pair. Otherwise it can
 #   win for long by looking at the picture alone, and $G$ learns first to draw well, and only then what was asked.
@@ -244,8 +248,8 @@ apart = (verdicts["true picture, its caption"] > verdicts["true picture, another
 print(f"own caption above another's: {apart:.0%} of the pictures")
 
 # %% [markdown]
-# (Only differences mean something here. In training each true pair stood beside four wrong ones and a drawn one, so
-# most logits are below 0.)
+# (Only differences mean something here: in training, batch norm used each batch's own statistics, here it uses running
+# averages, and nothing fixes where 0 lies.)
 #
 # ### What can it read?
 #
@@ -290,9 +294,10 @@ for fact in flowers.attributes:
 show.table(sorted(rows, key=lambda row: -row["D, matching"]), digits=2)
 
 # %% [markdown]
-# **Notice** how the columns go together (of a few dozen captions each, so to about a tenth). A loss that falls only
-# says that $D$ wins; it does not say by what. Where $D$ guesses, $G$ cannot know better, however long it is trained;
-# and what is small and drawn many times over, such as a pattern on petals, $G$ may miss even where $D$ reads it.
+# **Notice** how the columns go together (of as many captions as the last column says, so to about a tenth). A loss that
+# falls only says that $D$ wins; it does not say by what. Where $D$ guesses, $G$ cannot know better, however long it is
+# trained; and what is small and drawn many times over, such as a pattern on petals, $G$ may miss even where $D$ reads
+# it.
 #
 # ## How batch norm gave the answer away
 #
@@ -310,7 +315,8 @@ for name, pairs in {"true": picture + caption, "wrong": picture.roll(1, 0) + cap
     print(f"a batch of {name:5} pairs is multiplied by {(norm(pairs) / pairs).median():.2f}")
 
 # %% [markdown]
-# The cure is to judge all kinds of pairs as *one* batch, and it changes nothing in the networks:
+# The cure is to judge all kinds of pairs as *one* batch, and it changes nothing in the networks. (The layers that look
+# at pictures still see true and drawn ones apart, in this model and in StackGAN; AttnGAN, chapter 06, joins them, too.)
 
 # %%
 show.source(parts.judged_together)
@@ -337,8 +343,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how much more the caption changes than the noise. Nothing in the loss asks $G$ to use its noise: one good
-# picture for each caption satisfies $D$. How far that goes is measured below, as *diversity*.
+# **Notice** how much more the caption changes than the noise. At the end of an ideal game $G$ draws every picture that
+# a caption allows. But most training captions come with a single picture, and $D$ judges one picture at a time, so in
+# practice little asks $G$ to use its noise. How far that goes is measured below, as *diversity*.
 #
 # ## Play
 #
@@ -424,9 +431,11 @@ def check(answer) -> str:
         ("any logits", (real, wrong, fake)),
         ("large logits", (50 * real, 50 * wrong, 50 * fake)),
     ):
-        right = gan_cls.discriminator_loss(*logits)
-        if not torch.allclose(answer(*logits), right, atol=1e-4):
-            return f"not yet: {name}: {answer(*logits).item():.4f} should be {right.item():.4f}"
+        right, given = gan_cls.discriminator_loss(*logits), torch.as_tensor(answer(*logits))
+        if given.shape != right.shape:
+            return f"not yet: its shape is {tuple(given.shape)}, but the loss is one number"
+        if not torch.allclose(given, right, atol=1e-4):
+            return f"not yet: {name}: {given.item():.4f} should be {right.item():.4f}"
     return "right"
 
 

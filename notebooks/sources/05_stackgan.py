@@ -37,7 +37,7 @@ from t2i_course import show, timeline, worlds
 from t2i_course.gan import stackgan
 from t2i_course.judge import caption_accuracy, ceiling
 from t2i_course.nn.losses import kl_to_standard_normal
-from t2i_course.nn.noise import noise
+from t2i_course.nn.noise import noises
 from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS
 
@@ -167,7 +167,7 @@ print(f"of the others, facts that both captions mention, and on which they agree
 ONE = "a flower in the grass with white petals"
 stage1 = system.generator.stage1
 dims = [system.config.z_dim, system.config.condition_dim]
-z, eps = noise(3, 7, sum(dims)).split(dims, 1)
+z, eps = noises(3, 7, *dims)
 with torch.no_grad():
     told = system.embed([ONE]).expand(7, -1)
     rows = [
@@ -238,7 +238,7 @@ for name in WORLDS:
     asked = [world.caption("test", i)[0] for i in range(n)]
     text_of = system.embed(asked)
     with torch.no_grad():
-        drawn = stage1(*noise(0, n, sum(dims)).split(dims, 1), text_of)["picture"]
+        drawn = stage1(*noises(0, n, *dims), text_of)["picture"]
         told = {"its own caption": text_of, "another's caption": text_of.roll(1, 0)}
         kept = {
             title: caption_accuracy(system.generator.paint(drawn, torch.zeros(n, dims[1]), t)["picture"], asked, world)
@@ -300,6 +300,7 @@ from t2i_course.text.char_cnn_rnn import several_captions
 tiny = replace(stackgan.VARIANTS["small"], generator_width=16, discriminator_width=12)
 torch.manual_seed(0)
 net = stackgan.build(tiny, 1)
+# The encoder's numbers are small: with PyTorch's first weights, mu would drown in its noise.
 net["generator"].augment.fc.weight.data.div_(text.std())
 optimisers = {part: torch.optim.Adam(net[part].parameters(), 8e-4, (0.5, 0.999)) for part in net}
 lesson = worlds.mixed_batches(WORLDS, "train", 64, 24, n=1000, epochs=None, more=3)
@@ -341,7 +342,7 @@ def sketch_and_paint(caption: str, seed: int, louder: float) -> np.ndarray:
     """The sketch, enlarged, and the painting, uint8 (H, W, 3); the caption's embedding is multiplied by `louder`."""
     with torch.no_grad():
         told = louder * system.embed([caption])
-        out = system.generator(*noise(seed, 1, sum(dims) + dims[1]).split([*dims, dims[1]], 1), told)
+        out = system.generator(*noises(seed, 1, *dims, dims[1]), told)
     both = torch.cat([F.interpolate(out["sketch"], scale_factor=system.config.size // 64), out["picture"]])
     return show.grid(worlds.base.to_uint8(both), columns=2)
 
@@ -382,8 +383,8 @@ for before in ("aligndraw", "gan_cls", "stackgan_1", "stackgan"):
     record = json.loads((DATA / "weights" / f"{before}.json").read_text())
     rows.append({"system": before, "steps": record["steps"], "minutes": round(record["seconds"] / 60)})
     for name in WORLDS:
-        rows[-1] |= {f"{name}: facts": record["metrics"][name], "diversity": record["metrics"][f"{name}.diversity"]}
-        rows[-1][f"{name}: diversity"] = rows[-1].pop("diversity")
+        rows[-1][f"{name}: facts"] = record["metrics"][name]
+        rows[-1][f"{name}: diversity"] = record["metrics"][f"{name}.diversity"]
 show.table(rows, digits=2)
 
 # %% [markdown]
@@ -398,7 +399,7 @@ for name in WORLDS:
     asked = [world.caption("test", i)[0] for i in range(N)]
     rows.append({"world": name})
     for title, scale in {"all": 1.0, "half": 0.5, "none": 0.0}.items():
-        z_, eps_ = noise(0, N, sum(dims)).split(dims, 1)
+        z_, eps_ = noises(0, N, *dims)
         with torch.no_grad():
             drawn = stage1(z_, scale * eps_, system.embed(asked))["picture"]
         rows[-1][f"Stage I, {title} of the noise"] = caption_accuracy(drawn, asked, world).accuracy

@@ -35,7 +35,7 @@ from t2i_course import judge, show, timeline, worlds
 from t2i_course.gan import attngan, damsm
 from t2i_course.gan.damsm import DAMSM, r_precision, read, word_attention
 from t2i_course.nn.losses import matching_loss
-from t2i_course.nn.noise import noise
+from t2i_course.nn.noise import noises
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds.language import words as split
 
@@ -285,7 +285,8 @@ seen = system.explain(CAPTIONS, seed=1)
 print("pictures ", [tuple(p.shape) for p in seen["pictures"]])
 print("attention", [tuple(a.shape) for a in seen["attention"]], " caption, word, place")
 total = sum(p.numel() for p in system.generator.parameters())
-print(f"generator: {total:,} parameters; published: 7,084,592 (birds) and 13,811,456 (MS-COCO)")
+sizes = ", ".join(f"{n:,} ({name})" for name, n in timeline.find("attngan").variants.items() if name != "small")
+print(f"generator: {total:,} parameters; published: {sizes}")
 
 # %%
 show.pictures(
@@ -325,7 +326,7 @@ for world in (flowers, birds):
     asked = [world.caption("test", i)[0] for i in range(n)]
     words, sentences, mask = read(system.text, asked, system.words)
     parts = [system.config.z_dim, system.config.condition_dim]
-    z, eps = noise(0, n, sum(parts)).split(parts, 1)
+    z, eps = noises(0, n, *parts)
     rows.append({"world": world.name})
     for title, (w, m, s) in {
         "own words": (words, mask, sentences),
@@ -380,10 +381,11 @@ print(f"lambda of the small model: {system.config.damsm_weight}")
 # %%
 def paint(caption: str, seed: int, word: int) -> np.ndarray:
     """The stages of one drawing, and where the second one asked for a word: uint8 (H, W, 3)."""
-    stages = list(system.frames([caption], seed))
-    looks = system.explain([caption], seed)["attention"][0][0]
-    last = spotlight(stages[-1][0], looks[min(word, len(looks)) - 1], looks.max())
-    return show.grid(worlds.base.to_uint8(torch.cat([*stages, last[None]])), columns=4)
+    seen = system.explain([caption], seed)
+    *_, last = stages = [F.interpolate(picture, seen["pictures"][-1].shape[2:]) for picture in seen["pictures"]]
+    looks = seen["attention"][0][0]
+    shown = spotlight(last[0], looks[min(word, len(looks)) - 1], looks.max())
+    return show.grid(worlds.base.to_uint8(torch.cat([*stages, shown[None]])), columns=4)
 
 
 show.play(
@@ -458,6 +460,8 @@ show.table(rows, digits=2)
 # | StackGAN-v2 (2017) | 4.04 | | | |
 # | AttnGAN (2017) | 4.36 | 25.89 | 35.49 (as others measured it) | 67.82 % / 85.47 % |
 # | DF-GAN (2020; as published at CVPR 2022) | | | 19.32 | |
+#
+# (Blank: not repeated here.)
 #
 # On birds, where every picture has one thing in its middle, each system looks better than the one before. On MS-COCO,
 # with several things in their places, the scores rose three times over, and the pictures were still not ones in which a

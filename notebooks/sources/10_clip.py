@@ -69,8 +69,8 @@ show.pictures(
 
 # %% [markdown]
 # Nobody told it which of these words means what: they have only ever stood under pictures. And yet it finds colors,
-# light and places. Look at the last row: the sea is there, and the sunset, but a house, a chair and a bus where a boat
-# was asked for. By the end of this chapter you will know why.
+# light and places. Look at the last row: the sunset is there, and mostly the sea, but rarely a boat. By the end of this
+# chapter you will know why.
 #
 # ## The story
 #
@@ -283,12 +283,12 @@ show.lines(
 # %% [markdown]
 # **Notice** the *collapse*. As long as neither tower knows anything, the quickest way to a lower loss is to make all
 # similarities equal: every caption the same vector, every picture too. That is the loss of a blind guess, and hardly
-# any gradient leads away from it. The first pupil needs more than a third of the lesson to wake up, the second half of
-# that. On real captions, where one word of fourteen is the color, it takes far longer. OpenAI's recipe is saved by two
-# thousand slow steps of warming up and by 32,768 rivals; ours by words that are large from the start. (A blind guess is
-# a little better here than log 32: pairs of the same color are left out.)
+# any gradient leads away from it. The first pupil needs more than a third of the lesson to wake up, the second about
+# half as long. Real captions, of which only some name a color at all, among a dozen other words, are harder. OpenAI
+# warms up over two thousand slow steps, and has 32,767 rivals for each pair; ours has words that are large from the
+# start. (A blind guess is a little better here than log 32: pairs of the same color are left out.)
 #
-# What have the two learned?
+# What have the two learned? (One picture of each color, one caption of each.)
 
 # %%
 exam = {of_color(truth): k for k, truth in enumerate(shelf["flowers"].truth)}  # one picture for each color
@@ -299,12 +299,16 @@ found = {
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.8))
 for axis, (name, matrix) in zip(axes, found.items(), strict=True):
     heat(axis, matrix.softmax(1), name)
+    axis.set_yticks(range(len(exam)), list(exam))
+fig.tight_layout()
 show.figure(
     fig,
     alt="The softmax of each row for seven colors and a new flower of each, for both pupils: the diagonal is clearer on the right.",
 )
 
 # %% [markdown]
+# **Notice** where the brightest place of each row is: on its ring, where a pupil finds the right picture.
+#
 # ## Zero-shot: a classifier that nobody trained
 #
 # Do you want to know the color of a flower? Write one caption for each color, and see which one the picture is
@@ -369,13 +373,14 @@ show.table(rows, digits=2)
 # such sentences does better still. And here?
 
 # %%
-for form in ("{}", "{} flower", "a {} flower", "this flower is {}", "look at this {} flower"):
-    probable = zero_shot(clip, prepared(shelf["flowers"].pictures, 64), [form.format(color) for color in colors])
+for form in ("{}", "{} flower", "{a} flower", "this flower is {}", "look at this {} flower"):
+    texts = [form.format(color, a=a_or_an(color)) for color in colors]
+    probable = zero_shot(clip, prepared(shelf["flowers"].pictures, 64), texts)
     right = [colors[k] == truth["color"] for k, truth in zip(probable.argmax(1), shelf["flowers"].truth, strict=True)]
-    print(f"{form.format('red'):26s} {np.mean(right):.0%}")
+    print(f"{texts[0]:26s} {np.mean(right):.0%}")
 
 # %% [markdown]
-# A lone word does worst, and a color is read best where it mostly stands in captions, before its noun.
+# A color is read best where it mostly stands in captions, before its noun; alone, or after it, it is read less often.
 #
 # ## Search
 #
@@ -518,6 +523,9 @@ for name, attribute in (("flowers", "petal_count"), ("scenes", "count")):
     show.table(rows, digits=2)
 
 # %% [markdown]
+# **Notice** what is taken for what: of petals, few and many are told apart, and what lies between goes to a neighbor; of
+# things in a scene hardly any. It knows how few and how many *look*; it does not count.
+#
 # ## CLIP in the noise
 #
 # CLIP can say how well a picture fits a caption, and the gradient of that can *push* a picture. In a diffusion model,
@@ -545,10 +553,10 @@ show.pictures(
 )
 
 # %% [markdown]
-# Long before the color is gone for you, it is for our CLIP. So GLIDE (Nichol and others, 2021) trains a **noisy CLIP**:
-# pictures are noised as the diffusion model does it, and the extra token of the picture is replaced by a learned vector
-# for the timestep $t$, so that the network knows what to expect. `t2i train noisy_clip` makes one from the small CLIP
-# in some minutes; it keeps the text tower. Chapter 12 guides with it.
+# At t = 450 you still see which color it is; our CLIP is right far less often than without noise. So GLIDE (Nichol and
+# others, 2021) trains a **noisy CLIP**: pictures are noised as the diffusion model does it, and the extra token of the
+# picture is replaced by a learned vector for the timestep $t$, so that the network knows what to expect. `t2i train
+# noisy_clip` makes one from the small CLIP in some minutes; it keeps the text tower. Chapter 12 guides with it.
 #
 # ## The real ones
 #
@@ -570,9 +578,10 @@ for name, config in {"small": clip.config, **library.VARIANTS}.items():
 show.table(rows)
 
 # %% [markdown]
-# `CLIP.load("vit_l_14", weights=FILE)` reads OpenAI's file, open_clip's, or that of transformers; so do the text towers
-# inside the files of Stable Diffusion 1 (ViT-L/14) and 2 (ViT-H/14, trained by LAION on open data). ALIGN was never
-# released; its largest had an EfficientNet-L2 and a BERT-Large. As published, without any training on these data sets:
+# `CLIP.load("vit_l_14", weights=FILE)` reads the file of open_clip or of transformers. (OpenAI's own is a program,
+# which this library does not run; the weights are the same.) The text towers inside the files of Stable Diffusion 1
+# (ViT-L/14) and 2 (ViT-H/14, trained by LAION on open data) are read in the same way. ALIGN was never released; its
+# largest had an EfficientNet-L2 and a BERT-Large. As published, without any training on these data sets:
 #
 # | | pairs | ImageNet, top 1 | Flickr30k, picture finds caption / caption finds picture (R@1) |
 # |---|---|---|---|
@@ -629,14 +638,15 @@ print(check(class_vectors_solution))
 
 # %%
 FORMS = (
-    "a {} flower",
+    "{a} flower",
     "this flower is {}",
     "this {} flower has petals",
     "a flower with {} petals",
     "a flower whose petals are {}",
 )
-several = class_vectors_solution([clip.text(clip.tokens([form.format(color) for form in FORMS])) for color in colors])
-for name, directions in {"the first alone": words, "the mean of all": several}.items():
+vectors = [clip.text(clip.tokens([form.format(color, a=a_or_an(color)) for form in FORMS])) for color in colors]
+first = F.normalize(torch.stack([v[0] for v in vectors]), dim=1)
+for name, directions in {"the first alone": first, "the mean of all": class_vectors_solution(vectors)}.items():
     answers = (unit["flowers"][0] @ directions.T).argmax(1)
     right = [colors[k] == truth["color"] for k, truth in zip(answers, shelf["flowers"].truth, strict=True)]
     print(f"{name}: {np.mean(right):.1%}")

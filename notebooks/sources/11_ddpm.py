@@ -372,10 +372,11 @@ for predicts in samplers.PREDICTIONS:
 # ## The network
 #
 # A U-Net: down to fewer places (mostly with more channels; ours has two levels of 96), and up again, with a bridge at
-# every width, so that what is fine does not have to pass through what is coarse. The timestep comes in as sinusoids and
-# scales and shifts every block. In our small one each place of the coarse level also asks the words of the caption
-# (chapter 03), as the AttnGAN's reader understands them (chapter 06), and what they say as a whole is added to what the
-# timestep says. DDPM had neither: it drew without being asked for anything.
+# every width, so that what is fine does not have to pass through what is coarse. The timestep comes in as sinusoids. In
+# DDPM it is added in every block; since Nichol and Dhariwal (2021), and in ours, it scales and shifts what group norm
+# has made equal. In our small one each place of the coarse level also asks the words of the caption (chapter 03), as
+# the AttnGAN's reader understands them (chapter 06), and what they say as a whole is added to what the timestep says.
+# DDPM had neither: it drew without being asked for anything.
 
 # %%
 from t2i_course.nn.unet import VARIANTS, ResBlock, UNet
@@ -400,10 +401,10 @@ show.table(rows)
 # (The table's adm is that of Dhariwal and Nichol 2021, chapter 12, and sd_1 is Stable Diffusion, chapter 15.)
 #
 # A gradient of a layer is a matrix, and mostly a few of its directions (pairs of singular vectors) are loud (their
-# singular value is large): what all pictures have in common. What few pictures teach is in the soft ones. Adam makes
-# single numbers alike (its first step is their sign), which helps the soft directions only in part. The small one was
-# trained by **Muon** (Jordan et al. 2024), which makes the directions themselves far more alike before it takes a step.
-# (Each row is divided by its largest number.)
+# singular value is large), and drown what the soft ones would teach. Adam makes single numbers alike (its first step is
+# their sign), which helps the soft directions only in part. The small one was trained by **Muon** (Jordan et al. 2024),
+# which makes the directions themselves far more alike before it takes a step. (A matrix made by hand: three loud
+# directions, and a little of all. Each row is divided by its largest number.)
 
 # %%
 from t2i_course.nn.muon import orthogonalised
@@ -428,7 +429,7 @@ show.table(
 # %%
 from dataclasses import replace
 
-from t2i_course.diffusion import alignment
+from t2i_course.nn.losses import likeness
 from t2i_course.nn.world_cnn import Eyes
 
 specs = [
@@ -457,7 +458,7 @@ show.table(
         {
             f"changed, mean of {len(specs)} flowers": name,
             "squared error": F.mse_loss(y, true).item(),
-            "what the CNN sees, 1 - cos": 1 - alignment.likeness(eyes.encode(y), seen).mean().item(),
+            "what the CNN sees, 1 - cos": 1 - likeness(eyes.encode(y), seen).mean().item(),
         }
         for name, y in changed.items()
     ],
@@ -479,6 +480,7 @@ show.table(
 # | schedule | linear | a cosine, shifted |
 # | is told | nothing | what the DAMSM reads in up to four captions; nothing for one picture in ten |
 # | loss | squared error | the same, weighted by timestep, and what the CNN sees, in the guess and in the middle |
+# | t | is added | scales and shifts |
 # | optimiser | Adam | Muon |
 #
 # To be looked at has a price. Sampling takes the guess for the *mean* of all pictures that are possible, blurred where
@@ -486,7 +488,7 @@ show.table(
 # mesh in its petals may come from there.)
 
 # %%
-show.source(alignment.likeness)
+show.source(likeness)
 
 # %% [markdown]
 # ## The film
@@ -571,11 +573,11 @@ show.pictures(
 # last timestep, where there is nothing but noise. (Many released samplers begin below it, with a network that expects
 # some of a picture where there is none, which costs much with few steps; Lin et al. 2023.) PLMS works on the noise. At
 # the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so PLMS has to begin below. And it goes on
-# in the direction of what changed between steps, which guidance exaggerates: see what becomes of its bird in eight
-# steps. DPM-Solver++ was made for that case: it extrapolates the picture, not the noise.
+# in the direction of what changed between steps, with guidance or without: see what becomes of its bird in eight steps.
+# (DPM-Solver++ extrapolates the picture, not the noise.)
 #
-# And what is it worth? A step costs about the same with every sampler, for the network is all of it (PLMS's first asks
-# twice); without guidance half. So what should be chosen is the number of steps.
+# And what is guidance worth? A step costs about the same with every sampler, for the network is all of it (PLMS's first
+# asks twice); without guidance half. So eight steps without it cost as much as four with it: compare what they keep.
 #
 # And notice, in the rows, that DDIM and DPM-Solver arrive at the *same* picture: it follows from the noise that they
 # started with. That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent. (PLMS, which
@@ -651,12 +653,12 @@ print(f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / pic
 # %% [markdown]
 # (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were
 # trained before.) **Notice** that history repeats itself on our pictures in part: the DDPM keeps more of birds than the
-# AttnGAN, and less of flowers, though of new ones the error hides it. (The CNN that looked at its guesses was taught
-# the very attributes that the judge asks for; the AttnGAN's DAMSM has learned from the same CNN.) It was trained for
-# less time, its loss falls steadily (though it does not say how much is left), no second network has to be kept in
-# balance with it, and whoever has the patience (or a GPU) goes on; the AttnGAN needed tricks that took us many trials
-# (chapter 06). That one draws in one step, though, and 128 x 128 pixels; the DDPM took ten steps in this table, each of
-# them asked twice, for 64 x 64. To draw large with little is the subject of chapters 13 and 14.
+# AttnGAN; of flowers perhaps less, as much as the standard errors let one say. (The CNN that looked at its guesses was
+# taught the very attributes that the judge asks for; the AttnGAN's DAMSM has learned from the same CNN.) It was trained
+# for less time, no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on;
+# the AttnGAN needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128
+# pixels; the DDPM took ten steps in this table, each of them asked twice, for 64 x 64. To draw large with little is the
+# subject of chapters 13 and 14.
 #
 # ## Exercise: a step of DDIM
 #

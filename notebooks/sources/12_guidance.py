@@ -167,7 +167,9 @@ print(
 
 # %% [markdown]
 # **Notice** that nobody asked for a night, but most skies become dark, although red flowers are hardly more often at
-# night than others. The gradient goes to what makes the *classifier* sure, which is not what is typical. (Birds become
+# night than others. The push may come from what makes the *classifier* sure, which is not what is typical; and from the
+# first steps, where hardly any picture is left and the smallest gradient is enlarged most (to move the guess of the
+# picture it is divided by $\sqrt{\bar\alpha_t}$). (Birds become
 # flowers because the class *is* a red flower.) And notice what it costs: a second network, its gradient at every step,
 # and one classifier for every question that one might ask. Nobody has a classifier for captions.
 #
@@ -339,10 +341,10 @@ for fact, by_chance in points[0]["chance_by_attribute"].items():
 show.table(sorted(rows, key=lambda row: -row["s = 5"]), digits=2)
 
 # %% [markdown]
-# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: shape, number and pattern
-# of the petals gain from s = 1 to 3. Pushed harder, size and color of the center still gain; the petals' color and
-# their second one seem to lose, at the limit of what so many facts can show. (A number is of about sixty, so
-# differences below a tenth may be chance.) The background had nothing left to gain.
+# **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: arrangement, shape,
+# number and pattern of the petals gain from s = 1 to 3. Pushed harder, size and color of the center still gain; the
+# petals' color and their second one seem to lose, at the limit of what so many facts can show. (A number is of about
+# sixty, so differences below a tenth may be chance.) The background had nothing left to gain.
 
 # %%
 texts = [flowers.caption("test", i)[0] for i in range(40)]

@@ -40,6 +40,7 @@ from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.diffusion import process as samplers
 from t2i_course.diffusion.latent_diffusion import LatentDiffusion
+from t2i_course.diffusion.small import recipe
 from t2i_course.nn.noise import noise, slerp
 from t2i_course.nn.unet import VARIANTS as UNETS
 from t2i_course.nn.unet import UNet
@@ -73,13 +74,13 @@ show.pictures(
 #
 # ## The story
 #
-# In the summer of 2022 whoever wants to draw by caption has to wait: DALL·E 2 has a waiting list, Imagen is a paper
-# without a program, the weights of both are secret. The authors of latent diffusion (chapter 14; Robin Rombach and
-# Patrick Esser have a hand in both) train theirs again on two billion captioned pictures of LAION, at Stability AI's
-# cost. They change hardly anything: the reader is now the text tower of CLIP, trained before and **frozen** (as Imagen
-# had shown in May, chapter 13). On the 22nd of August they publish the weights. A graphics card made for games
-# suffices. Within weeks there are plug-ins and apps, within months fine-tuned models by the thousand, and in January
-# 2023 the first lawsuits. No other model of this course was read, changed and quarreled about by so many.
+# In the summer of 2022 the best models are closed: DALL·E 2 has a waiting list, Imagen is a paper without a program,
+# and the weights of both are secret. The authors of latent diffusion (chapter 14; Robin Rombach and Patrick Esser have
+# a hand in both) train theirs again on two billion captioned pictures of LAION, at Stability AI's cost. They change
+# hardly anything: the reader is now the text tower of CLIP, trained before and **frozen** (as Imagen had shown in May,
+# chapter 13). On the 22nd of August they publish the weights. A graphics card made for games suffices. Within weeks
+# there are plug-ins and apps, within months fine-tuned models by the thousand, and in January 2023 the first lawsuits.
+# No other model of this course was read, changed and quarreled about by so many.
 #
 # ## The whole of it
 #
@@ -179,9 +180,9 @@ show.figure(
 
 # %%
 record = json.loads((DATA / "weights" / "ldm_clip.json").read_text())
-theirs = 2048 * (237_000 + 194_000 + 515_000 + 595_000)
-print(f"{record['steps']:,} steps of 24 pictures in {record['seconds'] / 60:.0f} minutes on {record['hardware']}")
-print(f"Stable Diffusion 1.5 saw {theirs / (24 * record['steps']):,.0f} times as many pictures")
+theirs, batch = 2048 * (237_000 + 194_000 + 515_000 + 595_000), recipe.__kwdefaults__["batch_size"]
+print(f"{record['steps']:,} steps of {batch} pictures in {record['seconds'] / 60:.0f} minutes on {record['hardware']}")
+print(f"Stable Diffusion 1.5 saw {theirs / (batch * record['steps']):,.0f} times as many pictures")
 
 # %% [markdown]
 # ## From prompt to pixels
@@ -222,12 +223,11 @@ show.source(LatentDiffusion.latents, LatentDiffusion.decode)
 # %% [markdown]
 # ## Fix the reader
 #
-# Chapter 14 trained its reader along; this one has CLIP's, frozen. Autoencoder and loss are the same. But CLIP comes
-# with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it had been paid for. (Two
-# more things differ, so what follows is no experiment on the reader alone: the U-Net of this chapter asks the words on
-# both of its levels, and it was shown up to four captions of a picture at once, which needs a reader that can already
-# read. Its steps are slower for it, and fewer.) Which one keeps more of the captions? Facts kept against the guidance
-# scale (chapter 12), with 200 captions for each point, measured once by the command in the title:
+# Chapter 14 trained its reader along; this one has CLIP's, frozen. Autoencoder, loss and the number of steps are the
+# same. But CLIP comes with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it
+# had been paid for. (One more thing differs, so what follows is no experiment on the reader alone: the U-Net of this
+# chapter asks the words on both of its levels, and its steps are slower for it.) Which one keeps more of the captions?
+# Facts kept against the guidance scale (chapter 12), measured once by the command in the title:
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "guidance.json").read_text())
@@ -241,7 +241,8 @@ for axis, world in zip(axes, every, strict=True):
     axis.set(title=world.name, xlabel="guidance scale", ylabel="facts kept" if world is every[0] else "")
     axis.spines[["top", "right"]].set_visible(False)
 axes[0].legend(frameon=False, fontsize=8)
-fig.suptitle(f"{measured['command']}: {measured['curves']['stable_diffusion'][0]['steps']} steps", fontsize=9)
+point = measured["curves"]["stable_diffusion"][0]
+fig.suptitle(f"{measured['command']}: {point['n']} captions for each point, {point['steps']} steps", fontsize=9)
 fig.tight_layout()
 show.figure(
     fig, "Facts kept against the guidance scale for both readers, one panel for each world, with standard errors."
@@ -290,7 +291,7 @@ rows_, columns_ = np.mgrid[:128, :128]
 sketch[(rows_ - 60) ** 2 + (columns_ - 62) ** 2 < 34**2] = (190, 40, 50)
 sketch[(rows_ - 60) ** 2 + (columns_ - 62) ** 2 < 13**2] = (235, 200, 60)
 sketch[94:, 58:66] = (60, 130, 60)
-sketch = torch.from_numpy(sketch).permute(2, 0, 1)[None].float() / 127.5 - 1
+sketch = worlds.base.to_float(sketch[None])
 strengths = (0.2, 0.4, 0.6, 0.8, 1.0)
 caption = "a red flower with a yellow centre"
 edited = torch.cat([system.edit(sketch, [caption], seed=2, strength=s) for s in strengths])
@@ -308,8 +309,7 @@ show.pictures(
 # begins:
 
 # %%
-ts = system.timesteps(system.steps, system.sampler)
-starts = [ts[len(ts) - max(1, int(len(ts) * s))] for s in strengths]
+starts = [system.timesteps(system.steps, system.sampler, s)[0] for s in strengths]
 show.table(
     [
         {"strength": s, "t": t, "of the sketch": system.process.alpha_bar[t].sqrt().item()}
@@ -319,9 +319,11 @@ show.table(
 )
 
 # %% [markdown]
-# (Ours draws from t = 999 down to 130 only, where its guess is the picture; so little strength begins above that.)
+# (Ours does not draw down to t = 0: its guess at the last timestep is the picture. So little strength begins there, or
+# above.)
 
 # %%
+print(f"the last timestep: {system.timesteps(system.steps, system.sampler)[-1]}")
 petals = (sketch[:, 0] > 0.3) & (sketch[:, 1] < -0.5)  # the red ones
 
 
@@ -422,11 +424,10 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how much red there is at weight 0. CLIP reads from left to right, so the words that follow, and the end of
-# the caption, have heard "red petals", and every place of the picture asks them as well. In the last two pictures all
-# words after "petals" are taken from the caption with the other color. A color can come from them alone, as in the
-# first of the two; but not always, as in the second: it stands in both, and this model's blue outshouts its red. Stable
-# Diffusion's CLIP reads from left to right, too.
+# **Notice** how much red there is at weight 0: the words that follow, and the end of the caption, have heard "red
+# petals", and every place of the picture asks them as well. In the last two pictures all that stands after "petals" is
+# taken from the caption with the other color. Which of the two colors does the picture show? Stable Diffusion's CLIP
+# reads from left to right, too.
 #
 # ## From one caption to another
 #
@@ -451,7 +452,7 @@ show.film(
 # ## The real one
 #
 # Nothing of the above was written for the small model. Set `T2I_STABLE_DIFFUSION` to a file as it was published
-# (`.safetensors` or `.ckpt`) or to a folder of diffusers, and `prompt_to_pixels` draws with 860 million parameters;
+# (`.safetensors` or `.ckpt`) or to a folder of diffusers, and `prompt_to_pixels` draws with the networks of the table;
 # `edit`, `inpaint` and `between` take them, too. From a shell: `t2i draw stable_diffusion "a photograph of an astronaut
 # riding a horse" --weights FILE -o astronaut.png` (on a GPU with `--half`).
 
@@ -535,17 +536,21 @@ def mixed_solution(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
 print(check(mixed_solution))
 
 # %% [markdown]
-# And this is why: noise that is too weak, drawn to its end, gives a slightly flatter picture.
+# And this is why: noise that is too weak, drawn to its end.
 
 # %%
-a, b = noise(5, 1, system.autoencoder.z, 8, 8), noise(6, 1, system.autoencoder.z, 8, 8)
+side = system.size // system.autoencoder.factor
+a, b = (noise(seed, 1, system.autoencoder.z, side, side) for seed in (5, 6))
 halves = {"on the line": (a + b) / 2, "on the arc": mixed_solution(a, b, 0.5)}
+drawn = [system.draw([first], z=z, sampler="ddim", steps=20) for z in halves.values()]
+deviations = zip(halves.items(), drawn, strict=True)
 show.pictures(
-    torch.cat([system.draw([first], z=z, sampler="ddim", steps=20) for z in halves.values()]),
-    [f"{name}: deviation {z.std():.2f}" for name, z in halves.items()],
+    torch.cat(drawn),
+    [f"{name}: noise {z.std():.2f}, picture {picture.std():.2f}" for (name, z), picture in deviations],
     columns=2,
-    inches=2.2,
-    alt="The middle of two noises, drawn to its end: from the straight line it is a little more blurred than from the arc.",
+    inches=2.6,
+    alt="The middle of two noises, drawn to its end: on the left that on the straight line, on the right that on the arc. "
+    "Above each the standard deviation of the noise and of the picture.",
 )
 
 # %% [markdown]

@@ -4,12 +4,13 @@
 the network is that of VQGAN ("Taming Transformers", Esser, Rombach and Ommer, CVPR 2021). What is between the two
 halves is kept simple, so that a diffusion model can learn it, in one of two ways:
 
-    KL   the encoder gives a mean and a variance, and is drawn a little towards N(0, 1)
+    KL   the encoder gives a mean and a variance, and is pulled a little towards N(0, 1)
     VQ   every vector is replaced by the nearest of a codebook (nn/quantize.py)
 
 "f8" says by how much it is smaller: 256x256 pixels become 32x32 places. One of the small ones, small_kl_f8_aligned, is
-trained so that its latents show strongly what pictures show: its decoder sees them in noise, and a network that has
-learned to see is asked of them, too (see losses.py). B pictures, C channels, Z numbers at a place.
+trained so that what pictures show is strong in its latents: its decoder gets them with noise, and from them a small
+head must predict the features that a trained CNN finds in the picture (losses.py). B pictures, C channels, Z numbers at
+a place.
 """
 
 from __future__ import annotations
@@ -249,7 +250,7 @@ def recipe(
     Whole pictures would cost four times as much and teach no more, as the network is a convolution throughout. The
     course's own CNN compares what it sees in pictures and copies; the discriminator joins at `gan_from`. kl_weight is
     large, so that the decoder has learned from noisy latents: those that a small network draws are never quite right.
-    noise and aligned: see losses.py; with the latter, the course's CNN tells the latents, too, what it sees.
+    noise and aligned: see losses.py; the features to be predicted are those of the course's CNN.
     """
     from t2i_course import worlds
     from t2i_course.judge.metrics import psnr, ssim
@@ -258,17 +259,22 @@ def recipe(
     from t2i_course.training import Recipe
     from t2i_course.worlds.base import to_uint8
 
-    from .losses import PatchDiscriminator, compared_by, losses, sayer
+    from .losses import PatchDiscriminator, compared_by, feature_head, losses
 
     eyes = Eyes()
     perceptual = compared_by(eyes.trunk)
     place = 16  # pixels of a picture that the CNN sees as one place, at half its size
-    if aligned and (crop % place or SMALL[name].codes):
-        raise ValueError(f"aligned={aligned}: it takes a KL autoencoder, and crops of a multiple of {place} pixels.")
+    config, factor = SMALL[name], 2 ** (len(SMALL[name].mults) - 1)
+    if not 0 < crop <= 128 or crop % factor:
+        raise ValueError(f"crop={crop}: it is a multiple of {factor}, at most 128.")
+    if (noise or aligned) and config.codes:
+        raise ValueError(f"{name} has a codebook; noise and aligned are for KL autoencoders.")
+    if aligned and (crop % place or 2 * factor != place):
+        raise ValueError(f"aligned={aligned}: it takes f = {place // 2}, and crops of a multiple of {place} pixels.")
 
     def build():
-        net = {"autoencoder": initialise(Autoencoder(SMALL[name])), "discriminator": PatchDiscriminator(24)}
-        return nn.ModuleDict(net | ({"head": sayer(SMALL[name].z, WIDTHS[-1])} if aligned else {}))
+        net = {"autoencoder": initialise(Autoencoder(config)), "discriminator": PatchDiscriminator(24)}
+        return nn.ModuleDict(net | ({"head": feature_head(config.z, WIDTHS[-1])} if aligned else {}))
 
     def batches(seed, start):
         stream = worlds.mixed_batches(worlds.NAMES, "train", 128, batch_size, seed, start=start, epochs=None, n=10_000)
@@ -276,10 +282,10 @@ def recipe(
 
     def small_losses(net, numbered):
         step, batch = numbered
-        top, left = torch.randint(0, 128 - crop + 1, (2,)).tolist()
+        by = place if aligned else 1  # parts begin where a place of the CNN does
+        top, left = (by * torch.randint((128 - crop) // by + 1, (2,))).tolist()
         seen = None
         if aligned:
-            top, left = top - top % place, left - left % place
             with torch.no_grad():
                 seen = eyes.to(batch.pictures.device).encode(batch.pictures)
             rows, columns = (slice(start // place, (start + crop) // place) for start in (top, left))

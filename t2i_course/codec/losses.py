@@ -12,11 +12,12 @@ two pulls the last layer harder than the other.
 
 What is best copied is not what a diffusion model learns best. Two later additions help it; a KL autoencoder takes them:
 
-    noise    the decoder sees latents with more or less noise, as a diffusion model will: what a picture shows must be
-             strong in them. "Latent Denoising Makes Good Visual Tokenizers", Yang, Li, Fan, Tian and Wang 2025
-    aligned  from noisy latents, a small head must tell what a network that has learned to see sees in the picture.
+    noise    the decoder gets latents with more or less noise, as a diffusion model will: what a picture shows must be
+             strong in them. After "Latent Denoising Makes Good Visual Tokenizers", Yang, Li, Fan, Tian and Wang 2025,
+             who mix latents and noise, and hide parts of the picture besides
+    aligned  from these latents, a small head must predict the features of a network that has learned to see. After
              "Reconstruction vs. Generation: Taming Optimization Dilemma in Latent Diffusion Models", Yao, Yang and
-             Wang, CVPR 2025
+             Wang, CVPR 2025, who take latents without that noise, and also compare places with each other
 
 B pictures.
 """
@@ -29,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2i_course.nn.losses import kl_to_standard_normal
+from t2i_course.nn.losses import kl_to_standard_normal, likeness
 
 from .autoencoder import Autoencoder
 
@@ -86,10 +87,14 @@ def compared_by(trunk: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     return perceptual
 
 
-def sayer(z: int, seen: int) -> nn.Sequential:
-    """Latents (B, z, h, w) -> what is seen, as they say (B, seen, h / 2, w / 2)."""
-    layers = nn.Conv2d(4 * z, 256, 3, padding=1), nn.SiLU(), nn.Conv2d(256, 256, 1), nn.SiLU(), nn.Conv2d(256, seen, 1)
-    return nn.Sequential(nn.PixelUnshuffle(2), *layers)
+def feature_head(z: int, channels: int) -> nn.Sequential:
+    """Latents (B, z, h, w) -> predicted features (B, channels, h / 2, w / 2) of the picture."""
+    return nn.Sequential(
+        nn.PixelUnshuffle(2),
+        *(nn.Conv2d(4 * z, 256, 3, padding=1), nn.SiLU()),
+        *(nn.Conv2d(256, 256, 1), nn.SiLU()),
+        nn.Conv2d(256, channels, 1),
+    )
 
 
 def losses(
@@ -108,8 +113,8 @@ def losses(
     net: "autoencoder" and, if it is to be adversarial, "discriminator". perceptual: (B,) from two batches of pictures.
     kl_weight: beta, of the divergence in nats per number of the picture. gan_weight: lambda is multiplied with it.
     perceptual_weight: of what the network sees against pixels. noise: of a KL autoencoder's latents, at most, in their
-    standard deviations. aligned: weight of the cosine of what is `seen` (B, C, h, w) and what net["head"], a `sayer`,
-    says.
+    standard deviations. aligned: weight of the `likeness` of the CNN's features, `seen` (B, C, h, w), and those that
+    net["head"], a `feature_head`, predicts from the latents.
     """
     model: Autoencoder = net["autoencoder"]
     if model.quantizer:
@@ -128,7 +133,7 @@ def losses(
         z = mean + variance.sqrt() * torch.randn_like(mean)
         drawn = model.decode(z)
         if aligned:
-            extra["likeness"] = F.cosine_similarity(net["head"](z).float(), seen.float(), dim=1).mean()
+            extra["likeness"] = likeness(net["head"](z), seen)
             simple = simple - aligned * extra["likeness"]
     pixels, looks = (x - drawn).abs().mean(), perceptual_weight * perceptual(x, drawn).mean()
     terms = {"loss": pixels + looks + simple, "pixels": pixels, "perceptual": looks, **extra}

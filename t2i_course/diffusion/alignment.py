@@ -20,7 +20,6 @@ All of this is needed in training alone. B pictures, C channels.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2i_course.nn.unet import UNet
@@ -35,16 +34,8 @@ def head(channels: int) -> nn.Sequential:
     )
 
 
-def with_middle(unet: UNet, *inputs) -> tuple[Tensor, Tensor]:
+def with_middle(unet: UNet, x: Tensor, t: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
     """What a U-Net predicts, and what was in its middle."""
-    middle = []
-    hook = unet.middle.register_forward_hook(lambda _, __, h: middle.append(h))
-    try:
-        return unet(*inputs), middle[0]
-    finally:
-        hook.remove()
-
-
-def likeness(said: Tensor, seen: Tensor) -> Tensor:
-    """The cosine of what is said and what is seen, both (B, 192, 8, 8): the mean over places and pictures."""
-    return F.cosine_similarity(said.float(), seen.float(), dim=1).mean()
+    t_emb = unet.embed(t, context=context)
+    middle, skips = unet.down(x, t_emb, context)
+    return unet.up(middle, skips, t_emb, context), middle

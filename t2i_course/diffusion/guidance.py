@@ -1,6 +1,7 @@
 """Guidance: a diffusion model is pushed towards what was asked for. Each way is a wrapper around `denoise`.
 
     classifier guidance       eps - s sqrt(1 - alpha_bar) grad log p(y | x_t)    Dhariwal and Nichol 2021, algorithm 2
+                              (algorithm 1 moves the mean of each step of `ddpm` instead: its `push`)
     classifier-free guidance  uncond + s (cond - uncond)                         Ho and Salimans 2022, equation 6
 
 s is the guidance scale: 0 leaves the model as it is with a classifier; without one, 0 forgets the caption, 1 is the
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .process import Denoise, Process
+from .process import Denoise, Process, guess
 
 
 def classifier_free(
@@ -37,31 +38,39 @@ def classifier_free(
     return denoise
 
 
+def uphill(log_likelihood: Callable[[Tensor, int], Tensor], x: Tensor, t: int) -> Tensor:
+    """grad log p(y | x_t) by x_t; log_likelihood(x_t, t) -> (B,)."""
+    with torch.enable_grad():
+        x_in = x.detach().requires_grad_()
+        return torch.autograd.grad(log_likelihood(x_in, t).sum(), x_in)[0]
+
+
 def by_gradient(
-    denoise: Denoise, process: Process, log_likelihood: Callable[[Tensor, int], Tensor], guidance_scale: float
+    denoise: Denoise,
+    process: Process,
+    log_likelihood: Callable[[Tensor, int], Tensor],
+    guidance_scale: float,
+    clip: float | None = None,
 ) -> Denoise:
     """Any model, pushed up log p(y | x_t): log_likelihood(x_t, t) -> (B,), of a classifier or of CLIP that know noisy
-    pictures. With DDIM and the samplers after it this is ADM's algorithm 2; with `ddpm` it is not quite its algorithm
-    1, which moves the mean of each step."""
+    pictures. For DDIM and the samplers after it (algorithm 2). clip: of the model's own guess of x0, before the push,
+    as in the released ADM; a sampler's own limits what was pushed."""
 
     def guided(x: Tensor, t: int) -> Tensor:
-        with torch.enable_grad():
-            x_in = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(log_likelihood(x_in, t).sum(), x_in)
-        prediction, channels = denoise(x, t), x.shape[1]  # a learned variance has as many again
+        _, eps, said = guess(process, denoise, x, t, clip)
         signal, sigma = process.at(t, x)
-        eps = process.split(prediction[:, :channels], x, t)[1] - guidance_scale * sigma * gradient
+        eps = eps - guidance_scale * sigma * uphill(log_likelihood, x, t)
         pushed = process.target((x - sigma * eps) / signal, t, eps)  # back to what the model predicts
-        return torch.cat([pushed, prediction[:, channels:]], 1)
+        return pushed if said is None else torch.cat([pushed, said], 1)
 
     return guided
 
 
 def classified(classifier: Callable[[Tensor, Tensor], Tensor], classes: Tensor) -> Callable[[Tensor, int], Tensor]:
-    """log p(class | x_t) of a classifier with logits (B, classes), for `by_gradient`; classes (B,)."""
+    """log p(class | x_t) of a classifier with logits (B, classes), for `by_gradient`; classes (B,), or (1,) for all."""
 
     def log_likelihood(x: Tensor, t: int) -> Tensor:
-        return classifier(x, _times(x, t)).log_softmax(1).gather(1, classes[:, None])[:, 0]
+        return classifier(x, _times(x, t)).log_softmax(1)[torch.arange(len(x), device=x.device), classes]
 
     return log_likelihood
 

@@ -25,6 +25,7 @@ from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.nn.noise import noise, noise_stream, slerp
 from t2i_course.nn.unet import UNet
 from t2i_course.text.weighting import weighted
+from t2i_course.worlds.base import to_float
 
 from . import process as samplers
 from .guidance import classifier_free
@@ -117,8 +118,8 @@ class LatentDiffusion:
         """
         steps, sampler = self.steps if steps is None else steps, sampler or self.sampler
         guidance_scale = self.guidance_scale if guidance_scale is None else guidance_scale
-        if isinstance(captions, str):
-            raise ValueError("Give a list of captions, not one string.")
+        if isinstance(captions, str) or not captions:
+            raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
         for given in (start, beside):
             if given is not None and len(given) != len(captions):
                 raise ValueError(f"{len(given)} pictures need as many captions, not {len(captions)}.")
@@ -126,11 +127,8 @@ class LatentDiffusion:
         null = self.read([negative] * len(captions))
         z = self._noise(len(captions), seed, size) if z is None else z
         z = z.to(context.device)  # float32, whatever the networks are
-        ts = self.timesteps(steps, sampler)
+        ts = self.timesteps(steps, sampler, 1.0 if start is None else strength)
         if start is not None:
-            if not 0 < strength <= 1:
-                raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
-            ts = ts[len(ts) - max(1, int(len(ts) * strength)) :]
             z = self.process.add_noise(start, ts[0], z)
 
         def model(x, t, c):
@@ -158,6 +156,8 @@ class LatentDiffusion:
 
         The other options are those of `latents`.
         """
+        if every < 1:
+            raise ValueError(f"every={every}: it is at least 1.")
         options = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
         way = self.latents(captions, seed, negative=negative, size=size, **options)
         for k, (z, guess) in enumerate(way, 1):
@@ -191,6 +191,8 @@ class LatentDiffusion:
         """
         for name in options.keys() & {"size", "start", "strength", "beside"}:
             raise ValueError(f"inpaint takes no {name}: the picture and the mask say it.")
+        if len(pictures) != len(captions):
+            raise ValueError(f"{len(pictures)} pictures need as many captions, not {len(captions)}.")
         if mask.shape != (len(pictures), 1, *pictures.shape[2:]):
             raise ValueError(f"The mask is {(len(pictures), 1, *pictures.shape[2:])}, not {tuple(mask.shape)}.")
         pictures = pictures.to(next(self.unet.parameters()).device).float()
@@ -216,7 +218,8 @@ class LatentDiffusion:
         """
         options = {"sampler": "ddim" if self.sampler == "ddpm" else self.sampler} | options
         ways = torch.linspace(0, 1, n)
-        context = torch.stack([torch.lerp(*self.read([first, last]), way.item()) for way in ways])
+        both = self.read([first, last])
+        context = torch.stack([torch.lerp(*both, way.item()) for way in ways])
         a, b = (self._noise(1, seed, options.get("size"))[0] for seed in seeds)
         z = torch.stack([slerp(a, b, way.item()) for way in ways])
         return self.draw([first] * n, context=context, z=z, **options)
@@ -225,14 +228,13 @@ class LatentDiffusion:
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures -> latents, scaled."""
-        return self.scale * self.autoencoder.encode(pictures.to(next(self.unet.parameters()))).float()
+        """Pictures (B, 3, H, W) in [-1, 1] -> latents, scaled. Raises ValueError for pictures of another form."""
+        return self.scale * self.autoencoder.encode(to_float(pictures).to(next(self.unet.parameters()))).float()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents -> pictures in [-1, 1]."""
-        latents = (latents / self.scale).to(next(self.unet.parameters()))
-        return self.autoencoder.decode(latents).float().clamp(-1, 1)
+        return self.autoencoder.decode((latents / self.scale).to(next(self.unet.parameters()))).float().clamp(-1, 1)
 
     def _noise(self, batch: int, seed: int, size: int | tuple[int, int] | None) -> Tensor:
         height, width = (size, size) if isinstance(size, int) else size or (self.size, self.size)
@@ -241,8 +243,8 @@ class LatentDiffusion:
             raise ValueError(f"size={size}: height and width must be multiples of {step}.")
         return noise(seed, batch, self.autoencoder.z, *(n // self.autoencoder.factor for n in (height, width)))
 
-    def timesteps(self, steps: int, sampler: str) -> list[int]:
-        """Those that a sampler visits, from much noise to little.
+    def timesteps(self, steps: int, sampler: str, strength: float = 1.0) -> list[int]:
+        """Those that a sampler visits, from much noise to little; of them the last `strength`, at least one.
 
         From the very last, where x is the noise that drawing starts with. Released models start below it, where a
         network expects some of a picture ("Common Diffusion Noise Schedules and Sample Steps are Flawed", Lin et al.
@@ -254,7 +256,10 @@ class LatentDiffusion:
         from_below = samplers.evenly(self.process, steps, int(self.released))
         ts = from_below if sampler in below else samplers.from_end_to_end(self.process, steps)
         left = 1 - self.until / (len(self.process.alpha_bar) - 1)  # the same way, in the part from `until` on
-        return list(dict.fromkeys(round(self.until + left * t) for t in ts))  # none twice, where steps are many
+        ts = list(dict.fromkeys(round(self.until + left * t) for t in ts))  # none twice, where steps are many
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength={strength}: it is above 0 and at most 1.")
+        return ts[len(ts) - max(1, int(len(ts) * strength)) :]
 
     def _sample(self, sampler: str, denoise: Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
         end = 0 if self.released else -1
@@ -309,6 +314,8 @@ class Reader:
 
     @torch.no_grad()
     def __call__(self, captions: Sequence[str]) -> Tensor:
+        if isinstance(captions, str):
+            raise ValueError("Give a list of captions, not one string.")
         if any("(" in caption for caption in captions):
             return weighted(self.plain, self.tokens_of, captions)
         return self.plain(captions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -28,10 +29,7 @@ def min_snr_weight(process: Process, t: Tensor, gamma: float = 5.0) -> Tensor:
     "Efficient Diffusion Training via Min-SNR Weighting Strategy", Hang et al. 2023: min(SNR, gamma) for x0, which is
     divided by SNR for eps, and by SNR + 1 for v.
     """
-    kept = process.alpha_bar[t.cpu()]
-    snr = kept / (1 - kept)
-    by = {"x0": torch.ones_like(snr), "eps": snr, "v": snr + 1}[process.predicts]
-    return (snr.clamp(max=gamma) / by).float().to(t.device)
+    return _weight(process, t, lambda snr: snr.clamp(max=gamma))
 
 
 def v_weight(process: Process, t: Tensor, most: float = 5.0) -> Tensor:
@@ -40,10 +38,15 @@ def v_weight(process: Process, t: Tensor, most: float = 5.0) -> Tensor:
     But at most `most`, lest what little noise there is at the end of the way pull harder than the picture. Unlike
     min-SNR it does not let go of the beginning, where the caption decides.
     """
+    return _weight(process, t, lambda snr: (snr + 1).clamp(max=most))
+
+
+def _weight(process: Process, t: Tensor, of_x0: Callable[[Tensor], Tensor]) -> Tensor:
+    """The weight that x0 has by its signal-to-noise ratio, for what the process predicts."""
     kept = process.alpha_bar[t.cpu()]
     snr = kept / (1 - kept)
     by = {"x0": torch.ones_like(snr), "eps": snr, "v": snr + 1}[process.predicts]
-    return ((snr + 1).clamp(max=most) / by).float().to(t.device)
+    return (of_x0(snr) / by).float().to(t.device)
 
 
 def variational_bound(process: Process, prediction: Tensor, x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from t2i_course.nn.noise import noise, noise_stream
 from t2i_course.nn.unet import NoisyClassifier, UNet
 
 from . import process as samplers
-from .guidance import by_gradient, classified
+from .guidance import by_gradient, classified, uphill
 from .process import Process, cosine, evenly, from_end_to_end, linear
 
 
@@ -33,6 +33,7 @@ class Variant:
     timesteps: int = 1000
     learned: bool = True  # the variance of each step
     large: bool = False  # if it is not: the larger of the two
+    rescaled: bool = False  # the network is told t as if there were 1,000 of them (`rescale_timesteps`)
 
     @property
     def process(self) -> Process:
@@ -43,8 +44,8 @@ class Variant:
 VARIANTS = {  # their U-Nets have the same names in nn/unet.py
     "ddpm_cifar10": Variant(32, learned=False, large=True),
     "ddpm_256": Variant(256, learned=False),
-    "iddpm_cifar10": Variant(32, cosine=True, timesteps=4000),
-    "iddpm_64": Variant(64, cosine=True, timesteps=4000),
+    "iddpm_cifar10": Variant(32, cosine=True, timesteps=4000, rescaled=True),
+    "iddpm_64": Variant(64, cosine=True, timesteps=4000, rescaled=True),
     "iddpm_64_classes": Variant(64, cosine=True, timesteps=4000),
     "iddpm_lsun": Variant(256),
     "adm_64": Variant(64, cosine=True),
@@ -77,6 +78,8 @@ class PixelDiffusion:
         if weights is None:
             raise ValueError(f"{variant} needs weights=FILE, as published: its weights do not ship with the course.")
         v, device = VARIANTS[variant], device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if classifier is not None and v.timesteps != 1000:
+            raise ValueError(f"ADM's classifiers know 1,000 timesteps; {variant} has {v.timesteps:,}.")
         guide = None if classifier is None else load_classifier(classifier, v.size).to(device)
         return cls(load_unet(weights, variant).to(device), v, guide)
 
@@ -97,24 +100,29 @@ class PixelDiffusion:
         """
         if sampler not in ("ddpm", "ddim"):
             raise ValueError(f"There is no sampler {sampler!r} here. There are: ddpm, ddim.")
-        if isinstance(captions, str):
-            raise ValueError("Give a list of captions, not one string.")
+        if isinstance(captions, str) or not captions:
+            raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
+        if every < 1:
+            raise ValueError(f"every={every}: it is at least 1.")
+        if self.classifier is None and guidance_scale != 1:
+            raise ValueError(f"guidance_scale={guidance_scale} needs a classifier: load it with classifier=FILE.")
         v, process, device = self.variant, self.variant.process, next(self.unet.parameters()).device
-        classes = self._classes(captions, device)
+        classes, per = self._classes(captions, device), 1000 / v.timesteps if v.rescaled else 1
 
         def denoise(x: Tensor, t: int) -> Tensor:
-            return self.unet(x, torch.full((len(x),), t, device=device), classes=classes)
+            return self.unet(x, torch.full((len(x),), t * per, device=device), classes=classes)
 
-        if self.classifier is not None:
-            likelihood = classified(self.classifier, self._numbers(captions, device))
-            denoise = by_gradient(denoise, process, likelihood, guidance_scale)
+        likelihood = classified(self.classifier, self._numbers(captions, device)) if self.classifier else None
         x = noise(seed, len(captions), 3, v.size, v.size).to(device)
         if sampler == "ddpm":
             ts, fresh = from_end_to_end(process, steps), noise_stream(seed + 1, len(captions))
-            way = samplers.ddpm(process, denoise, x, ts, fresh, large=v.large)
+            push = (lambda x, t: guidance_scale * uphill(likelihood, x, t)) if likelihood else None
+            way = samplers.ddpm(process, denoise, x, ts, fresh, v.large, push=push)
         else:
-            ts = evenly(process, steps)
-            way = samplers.ddim(process, denoise, x, ts, clip=1.0)
+            ts, clip = evenly(process, steps), 1.0
+            if likelihood:
+                denoise, clip = by_gradient(denoise, process, likelihood, guidance_scale, clip), None
+            way = samplers.ddim(process, denoise, x, ts, clip=clip)
         with tqdm(total=len(ts), desc="drawing", leave=False, disable=None) as bar:
             for k in range(1, len(ts) + 1):
                 with torch.no_grad():  # not over the yield: it is the caller's then

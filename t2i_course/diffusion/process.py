@@ -51,10 +51,10 @@ def scaled_linear(steps: int = 1000, start: float = 0.00085, end: float = 0.012)
 
 
 def cosine(steps: int = 1000, offset: float = 0.008, shift: float = 1.0) -> Tensor:
-    """alpha_bar follows a cosine, so that the middle of the way is not yet all noise (Nichol and Dhariwal 2021).
+    """The root of alpha_bar is a cosine: the middle of the way is not yet all noise (Nichol and Dhariwal 2021).
 
     shift: how many times as much noise there is beside as much picture ("simple diffusion", Hoogeboom et al. 2023). The
-    more numbers say the same, the more noise they stand before what they say is lost.
+    more pixels say the same, the more noise it takes to hide what they say.
     """
     angle = (torch.linspace(0, 1, steps + 1, dtype=torch.float64) + offset) / (1 + offset) * math.pi / 2
     angle = torch.atan2(shift * angle.sin(), angle.cos())
@@ -72,7 +72,7 @@ class Process:
     alpha_bar: Tensor  # (T,)
     predicts: str = "eps"
     learned: bool = False  # the network has as many channels again, from -1 (small variance) to 1 (large)
-    detail: float = 0.0  # x0: deviation of what cannot be seen from afar; so much of x_t passes by the network
+    detail: float = 0.0  # for x0: standard deviation of the fine detail that is left to x_t, see `passed`
 
     def __post_init__(self):
         if self.predicts not in PREDICTIONS:
@@ -200,16 +200,22 @@ def ddpm(
     draw: Callable[..., Tensor],
     large: bool = False,
     clip: float | None = 1.0,
+    push: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Ancestral sampling. draw(C, H, W) gives fresh noise (B, C, H, W); `large` chooses the larger fixed variance."""
+    """Ancestral sampling. draw(C, H, W) gives fresh noise (B, C, H, W); `large` chooses the larger fixed variance.
+
+    push(x_t, t): what is added to the mean of each step but the last, times its variance ("Diffusion Models Beat GANs
+    on Image Synthesis", Dhariwal and Nichol 2021, algorithm 1).
+    """
     for t, s in pairwise([*ts, -1]):
         x0, _, said = guess(process, denoise, x, t, clip)
         of_x0, of_x_t, small, big = process.posterior(t, s, x)
-        x = of_x0 * x0 + of_x_t * x
+        mean = of_x0 * x0 + of_x_t * x
         if s >= 0:
             fixed = (big if large else small).sqrt()
             fresh = (0.5 * learned_log_variance(said, small, big)).exp() if process.learned else fixed
-            x = x + fresh * draw(*x.shape[1:]).to(x)
+            mean = mean + (fresh.square() * push(x, t) if push else 0) + fresh * draw(*x.shape[1:]).to(x)
+        x = mean
         yield x, x0
 
 
@@ -227,6 +233,8 @@ def ddim(
 
     end: the timestep after the last one; Stable Diffusion stops at 0, where a little noise is left.
     """
+    if eta and draw is None:
+        raise ValueError(f"eta={eta} adds fresh noise: give draw.")
     for t, s in pairwise([*ts, end]):
         x0, eps, _ = guess(process, denoise, x, t, clip)
         signal, sigma = process.at(s, x)

@@ -9,12 +9,14 @@
 
 What is new since DDPM is in the recipe, and makes an hour of a laptop enough. Some places, 8x8 of pixels or 2x2 of a
 latent, are one for the network, which predicts the picture itself, as it is simpler than its noise; fine detail passes
-by (Karras et al. 2022). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise (after Hoogeboom et
-al. 2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block hears what the
+by (Karras et al. 2022). The latents are those of an autoencoder that was trained with diffusion in mind
+(codec/losses.py). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise (after Hoogeboom et al.
+2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block hears what the
 caption says as a whole, as in GLIDE (Nichol et al. 2021). A network that has learned to see helps (alignment.py; Yu et
-al. 2024), and Muon (nn/muon.py) learns. Where the reader is frozen, up to four captions of a picture are read at once,
-as GAN-INT-CLS and StackGAN do: any one, and then those that add most to what is known; drawing reads one. The captions
-of one picture in ten are left out, so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
+al. 2024), and Muon (nn/muon.py) is the optimiser. Up to four captions of a picture are read at once in training (as
+released, GAN-INT-CLS and StackGAN average several): any one, and then those that add most to what is known; drawing
+reads one. The captions of one picture in ten are left out, so that guidance knows what a picture without a caption is
+(Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from tqdm.auto import tqdm
 from t2i_course import worlds
 from t2i_course.codec.autoencoder import Autoencoder, scale_of
 from t2i_course.codec.folded import Folded
+from t2i_course.nn.losses import likeness
 from t2i_course.nn.muon import Muon
 from t2i_course.nn.unet import Config as UNetConfig
 from t2i_course.nn.unet import UNet
@@ -50,7 +53,7 @@ from t2i_course.weights import load_weights
 from t2i_course.worlds.base import to_float
 from t2i_course.worlds.cache import cached_pictures
 
-from .alignment import head, likeness, with_middle
+from .alignment import head, with_middle
 from .latent_diffusion import LatentDiffusion, Reader
 from .losses import simple_loss, v_weight
 from .process import Process, cosine
@@ -101,13 +104,13 @@ def unet(channels: int, ask: tuple[int, ...], context_dim: int = DIM) -> UNetCon
 
 
 # Chosen by the facts that were kept after a few minutes of training, and by eye.
-PIXELS = {"fold": 8, "detail": 0.13, "captions": 4, "perceived": 0.5, "guidance_scale": 3.0}
-LATENT = {"codec": "small_kl_f8", "fold": 2, "detail": 0.3}
-ALL = {"shift": 2.0, "until": 130, "aligned": 1.5}
+PIXELS = {"fold": 8, "detail": 0.13, "perceived": 0.5, "guidance_scale": 3.0}
+LATENT = {"codec": "small_kl_f8_aligned", "fold": 2, "detail": 0.3}
+ALL = {"captions": 4, "shift": 2.0, "until": 130, "aligned": 1.5}
 SMALL = {
     "ddpm": Config(unet(192, (1,), 128), 64, **PIXELS, **ALL, reader="damsm", worlds=("flowers", "birds")),
     "ldm": Config(unet(16, (1,)), 128, **LATENT, **ALL),
-    "ldm_clip": Config(unet(16, (0, 1)), 128, **LATENT, **ALL, reader="clip", skip_last=1, captions=4),
+    "ldm_clip": Config(unet(16, (0, 1)), 128, **LATENT, **ALL, reader="clip", skip_last=1),
 }
 
 
@@ -148,7 +151,7 @@ def reader_of(net: nn.ModuleDict, config: Config) -> Reader:
 def words_and_sentence(text: WordRNN, tokens: Tensor) -> Tensor:
     """Numbers of words (B, LENGTH) -> context (B, LENGTH, 128): the words, and then what the caption says as a whole.
 
-    All zeros for the empty caption. What leaves an LSTM is small; five times as large, it varies about as the noise.
+    All zeros for the empty caption. What leaves an LSTM is small; times 5 its deviation is about 1, as that of noise.
     """
     lengths = (tokens > 0).sum(1)
     context, told = tokens.new_zeros(*tokens.shape, text.dim, dtype=torch.float32), lengths > 0
@@ -208,6 +211,9 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
     config = SMALL[name]
     codec, process = codec_of(config), config.process
     eyes = Eyes() if config.perceived else None
+    reader = cache(partial(reader_of, config=config))  # a frozen one is loaded once
+    if batch_size < 1 or batch_size % len(config.worlds):
+        raise ValueError(f"batch_size={batch_size}: a multiple of {len(config.worlds)}, as many of each world.")
 
     def build_scaled():
         net = build(config)
@@ -222,11 +228,9 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
         x0, columns, seen = batch
         x0 = x0 * net.scale
         left_out = np.random.rand(len(x0)) < 0.1
-        if net not in readers:  # a frozen one is loaded once
-            readers[net] = reader_of(net, config)
         columns = columns[: np.random.randint(1, len(columns) + 1)]
         told = [["" if out else c for c, out in zip(column, left_out, strict=True)] for column in columns]
-        context = torch.cat([readers[net].plain(captions) for captions in told], 1)
+        context = torch.cat([reader(net).plain(captions) for captions in told], 1)
         t = torch.randint(0, len(process.alpha_bar), (len(x0),), device=x0.device)
         eps = torch.randn_like(x0)
         x_t = process.add_noise(x0, t, eps)
@@ -241,8 +245,6 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
             terms["perceived"] = likeness(eyes.to(guess.device).encode(guess), seen)
             terms["loss"] = terms["loss"] - config.perceived * terms["perceived"]
         yield "all", terms
-
-    readers: dict[nn.Module, Reader] = {}
 
     def draw(net):
         return lambda captions, seed: system(net, config, codec.to(net.scale.device)).draw(captions, seed, steps=15)
@@ -260,6 +262,7 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
         sample=lambda net, step: sample_sheet(draw(net), config.worlds, each=16),
         every=3000,
         leave_out=("head.",),
+        record={"codec": config.codec},
     )
 
 
@@ -268,8 +271,8 @@ def batches(
 ) -> Iterator[tuple[Tensor, list[list[str]], Tensor | None]]:
     """Endless (latents (B, Z, h, w), captions, what is seen (B, 192, 8, 8)); step k's follow from (seed, k).
 
-    As many of each world. Captions are lists of B; if several of a picture are to be read, each list adds what
-    it can to those before it. Nothing is seen unless it plays a part.
+    As many of each world. Captions are lists of B: the k-th holds each picture's k-th caption, chosen to tell what
+    the earlier ones do not. Nothing is seen unless it plays a part.
     """
     share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
     stored = {name: _stored(world, config, codec.inside) for name, world in known.items()}

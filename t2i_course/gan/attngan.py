@@ -11,8 +11,9 @@ And the finished picture must let a DAMSM (damsm.py) find its caption among othe
     L_G = sum over stages of L_GAN + L_KL + lambda L_DAMSM        (equation 3; the KL term is in the released code)
 
 where each stage has a discriminator of its own that judges the picture alone and the picture with its sentence
-(equations 4 and 5; as in the released code, G's terms lack their half, and D meets wrong captions, too: what is true
-counts a half, twice, and what is not a third, three times). Sizes 64, 128, 256.
+(equations 4 and 5; as in the released code, G's two terms are not halved, and D meets wrong captions, too: its loss is
+the mean of two terms for what is true plus the mean of three for what is not). Sizes 64, 128, 256.
+
 B captions, T words, D dims of a word, C channels, N places (H x W).
 """
 
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 from t2i_course import worlds
 from t2i_course.nn.attention import attention
 from t2i_course.nn.losses import kl_to_standard_normal
-from t2i_course.nn.noise import noise
+from t2i_course.nn.noise import noises
 from t2i_course.paths import DATA
 from t2i_course.text.word_rnn import WordRNN
 from t2i_course.text.words import vocabulary
@@ -69,6 +70,10 @@ class Config:
     residuals: int = 2  # blocks of a refining stage
     damsm_weight: float = 5.0  # lambda
     match: bool = False  # the discriminators also learn by `matching`, and G from them: not in the paper
+
+    def __post_init__(self):
+        if self.first_size < 8 or self.first_size & (self.first_size - 1):
+            raise ValueError(f"first_size={self.first_size}: AttnGAN begins with 8, 16, 32, 64, ... pixels.")
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -321,9 +326,7 @@ class AttnGAN:
         (B, T, H, W)), "mu" and "logvar" of the condition, and "words" (B lists)."""
         with torch.no_grad():
             words, sentence, mask = read(self.text, captions, self.words, self.split)
-            z, eps = noise(seed, len(words), self.config.z_dim + self.config.condition_dim).split(
-                [self.config.z_dim, self.config.condition_dim], 1
-            )
+            z, eps = noises(seed, len(words), self.config.z_dim, self.config.condition_dim)
             out = self.generator(z, eps, words, sentence, mask)
         return out | {"words": [self.split(caption) for caption in captions]}
 

@@ -5,10 +5,10 @@ G draws a picture from noise z and a caption's embedding t; a discriminator D sa
 this caption. Two things were new, and each can be left out:
 
     CLS   D is also shown true pictures with wrong captions, lest it look at the picture alone (algorithm 1):
-          L_D = - log D(x, t) - 1/2 [ log(1 - D(x_wrong, t)) + log(1 - D(G(z, t), t)) ]
-    INT   G also learns from captions that nobody wrote, halfway between two embeddings (equation 5):
+          L_D = - log D(x, t) - 1/2 [ log(1 - D(x, t_wrong)) + log(1 - D(G(z, t), t)) ]
+    INT   G also learns from captions that nobody wrote, halfway between two embeddings (equation 5, with the - log D
+          of algorithm 1; here the mean over a batch of captions t, and half as many t', together):
           L_G = - log D(G(z, t), t) - log D(G(z, t'), t')    with  t' = (t_a + t_b) / 2
-          (here a mean over both, of which there are half as many t')
 
 B captions, E numbers of an embedding, P of its projection, C channels.
 """
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from t2i_course.nn.noise import noise
 from t2i_course.paths import DATA
-from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
+from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, embed, several_captions
 from t2i_course.weights import load_weights
 
 from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, told_apart, with_matching
@@ -103,7 +103,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Pictures (B, 3, 64, 64) and embeddings (B, E) -> logits (B,), high for a true picture of its caption.
 
-    Only differences mean something: with four wrong captions for each right one, most logits are below 0.
+    Only differences mean something: in drawing batch norm takes its running averages, and 0 is no border.
     """
 
     def __init__(self, config: Config):
@@ -153,7 +153,7 @@ def interpolated(text: Tensor) -> Tensor:
 
 
 def losses(
-    net: nn.Module,
+    net: nn.ModuleDict,
     real: Tensor,
     text: Tensor,
     config: Config,
@@ -191,41 +191,48 @@ def losses(
 
 
 class GANCLS:
-    """A trained generator and the text encoder that it was trained with: draws captions in a single pass."""
+    """A trained generator and the text encoder that it was trained with: draws captions in a single pass.
 
-    def __init__(self, text: CharCNNRNN, generator: Generator, config: Config, known_words_only: bool = True):
+    discriminator: the one that G learned from, to be asked; drawing needs none.
+    """
+
+    def __init__(
+        self,
+        text: CharCNNRNN,
+        generator: Generator,
+        config: Config,
+        known_words_only: bool = True,
+        discriminator: Discriminator | None = None,
+    ):
         self.text, self.generator, self.config = text.eval(), generator.eval(), config
-        self.known_words_only = known_words_only
+        self.known_words_only, self.discriminator = known_words_only, discriminator
 
     @classmethod
     def load(cls, variant: str = "small", weights: str | Path | None = None, text: CharCNNRNN | None = None) -> GANCLS:
         """The model that ships with the course ("small"), or one of the published size.
 
         The published weights exist in the format of Lua Torch alone, which is not read here. For "full" and
-        "full_coco", `weights` is a file that this course's training exported, and `text` a published CharCNNRNN.
+        "full_coco", `weights` is a network of this size that you trained, and `text` a published CharCNNRNN.
         """
         if variant not in VARIANTS:
             raise ValueError(f"gan_cls has no variant {variant!r}. Its variants are: {', '.join(VARIANTS)}.")
         if variant != "small" and (weights is None or text is None):
             raise ValueError(
-                f"gan_cls {variant!r} needs weights=FILE (.safetensors, as `t2i train` exports it) and text=ENCODER. "
-                "Of the published weights there is only the format of Lua Torch, which is not read here."
+                f"gan_cls {variant!r} needs text=ENCODER and weights=FILE (.safetensors) of a network of this size "
+                "that you trained with the losses of gan/gan_cls.py; `t2i train` trains the small one. Of the "
+                "published weights there is only the format of Lua Torch, which is not read here."
             )
         config = VARIANTS[variant]
         file = Path(weights or DATA / "weights" / "gan_cls.safetensors")
         net = build(config)
         load_weights(net, file, f"Train it: t2i train gan_cls --export {file}")
         net.requires_grad_(False)
-        system = cls(text or CharCNNRNN.load("small"), net["generator"], config, known_words_only=text is None)
-        system.discriminator = net["discriminator"].eval()
-        return system
+        encoder, d = text or CharCNNRNN.load("small"), net["discriminator"].eval()
+        return cls(encoder, net["generator"], config, known_words_only=text is None, discriminator=d)
 
     def embed(self, captions: Sequence[str]) -> Tensor:
         """The embeddings (B, E) of captions. Raises UnknownWord for a word that the small encoder never read."""
-        if self.known_words_only:
-            check_words(captions)
-        with torch.no_grad():
-            return self.text.encode(captions)
+        return embed(self.text, captions, self.config.text_dim, self.known_words_only)
 
     def frames(self, captions: Sequence[str], seed: int = 0) -> Iterator[Tensor]:
         """One frame: pictures (B, 3, 64, 64) in [-1, 1]."""
@@ -251,10 +258,10 @@ def build(config: Config) -> nn.ModuleDict:
 def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48) -> Recipe:
     """How the small GAN-INT-CLS is trained, on flowers and birds at 64x64, captions read by the frozen encoder.
 
-    Four things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
+    Six things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
-    D is ahead); both learn at twice the rate; and, above all, both learn by `matching`. "gan_cls_plain" does without
-    the last one, too.
+    D is ahead); all pairs are judged as one batch; both learn at twice the rate; the weights that draw are a moving
+    average; and, above all, both learn by `matching`. "gan_cls_plain" does without the last one, too.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet

@@ -117,7 +117,8 @@ def judged_together(
 
     The released codes judge each kind in a batch of its own, and batch norm gives them away: what pictures and texts
     of true pairs have in common, their covariance, no batch of wrong pairs has. On our worlds D then tells *batches*
-    apart without an error, and never learns to look at a single pair.
+    apart without an error, and never learns to look at a single pair. Features are given: who looks at true and drawn
+    pictures apart (GAN-INT-CLS and StackGAN do; AttnGAN does not) still gives those away.
     """
     if wrongs >= len(seen):
         raise ValueError(f"A batch of {len(seen)} has no {wrongs} wrong captions for each picture.")
@@ -136,8 +137,8 @@ def discriminator_loss(
     """L_D of StackGAN and of a stage of AttnGAN: true pairs against wrong and drawn ones.
 
     seen, seen_drawn (B, C, 4, 4): what D sees in true and drawn pictures; text (B, E): the captions of both. If D also
-    judges pictures alone, true pictures against drawn ones count as much: half for what is true, a third for each of
-    three things that are not. alone=False leaves that out.
+    judges pictures alone, the loss is the mean of two terms for what is true plus the mean of three for what is not.
+    alone=False leaves that out.
     """
     real, wrong, drawn = judged_together(d.judge, seen, text, (seen_drawn, text), wrongs)
     if d.alone is None or not alone:
@@ -159,7 +160,11 @@ def told_apart(
 
 
 def initialise(net: nn.Module) -> None:
-    """As DCGAN starts: convolutions from N(0, 0.02), without a bias; scales of batch norms from N(1, 0.02)."""
+    """As DCGAN starts: convolutions from N(0, 0.02), their biases at 0; scales of batch norms from N(1, 0.02).
+
+    Linear layers start as PyTorch has them. As released, StackGAN draws them from N(0, 0.02), too, and AttnGAN starts
+    from orthogonal matrices.
+    """
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0, 0.02)

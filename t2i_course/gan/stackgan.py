@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from t2i_course import worlds
 from t2i_course.nn.losses import kl_to_standard_normal
-from t2i_course.nn.noise import noise
+from t2i_course.nn.noise import noises
 from t2i_course.paths import DATA
-from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words, several_captions
+from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, embed, several_captions
 from t2i_course.weights import load_weights
 
 from .parts import (
@@ -59,6 +59,10 @@ class Config:
     residuals: int = 2  # blocks in Stage II
     rectified: bool = True  # mu and log sigma^2 leave a ReLU, so sigma >= 1: in the released code, not in the paper
     match: bool = False  # D also learns by `matching`, and G from it: not in the paper
+
+    def __post_init__(self):
+        if self.size < 64 or self.size & (self.size - 1):
+            raise ValueError(f"size={self.size}: StackGAN draws 64, 128, 256, ... pixels.")
 
 
 VARIANTS = {
@@ -205,7 +209,7 @@ def build(config: Config, stage: int) -> nn.ModuleDict:
 
 
 def losses(
-    net: nn.Module, real: Tensor, text: Tensor, config: Config, wrongs: int = 1, astray: float = 0.0
+    net: nn.ModuleDict, real: Tensor, text: Tensor, config: Config, wrongs: int = 1, astray: float = 0.0
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions.
 
@@ -245,7 +249,8 @@ class StackGAN:
     """Both trained stages, and the text encoder that they were trained with."""
 
     def __init__(self, text: CharCNNRNN, generator: StageII, config: Config, known_words_only: bool = True):
-        self.text, self.generator, self.config = text.eval(), generator.eval(), config
+        self.text = text.eval() if isinstance(text, nn.Module) else text  # whatever encodes captions
+        self.generator, self.config = generator.eval(), config
         self.known_words_only = known_words_only
 
     @classmethod
@@ -267,20 +272,18 @@ class StackGAN:
         file = Path(weights or DATA / "weights" / "stackgan.safetensors")
         net = nn.ModuleDict({"generator": StageII(config)})
         load_weights(net, file, f"Train it: t2i train stackgan_2 --export {file}")
-        return cls(CharCNNRNN.load("small"), net["generator"].requires_grad_(False), config)
+        generator = net["generator"].requires_grad_(False)
+        return cls(text or CharCNNRNN.load("small"), generator, config, known_words_only=text is None)
 
     def embed(self, captions: Sequence[str]) -> Tensor:
         """The embeddings (B, E) of captions. Raises UnknownWord for a word that the small encoder never read."""
-        if self.known_words_only:
-            check_words(captions)
-        with torch.no_grad():
-            return self.text.encode(captions)
+        return embed(self.text, captions, self.config.text_dim, self.known_words_only)
 
     def explain(self, captions: Sequence[str], seed: int = 0) -> dict[str, Tensor]:
         """Everything worth seeing: "sketch" of Stage I, "picture" of Stage II, its "mu" and "logvar", "text"."""
-        text, dims = self.embed(captions), [self.config.z_dim, self.config.condition_dim, self.config.condition_dim]
+        text, eps = self.embed(captions), self.config.condition_dim
         with torch.no_grad():
-            return self.generator(*noise(seed, len(text), sum(dims)).split(dims, 1), text) | {"text": text}
+            return self.generator(*noises(seed, len(text), self.config.z_dim, eps, eps), text) | {"text": text}
 
     def frames(self, captions: Sequence[str], seed: int = 0) -> Iterator[Tensor]:
         """Two frames, pictures (B, 3, size, size) in [-1, 1]: the sketch, enlarged, and the picture."""
@@ -302,8 +305,9 @@ def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
     A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns to
     enlarge them, and does not read. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns which
     captions are right, each picture meets four wrong captions (six while D is ahead), both learn at twice the rate, and
-    by `matching`. And the first weights let mu be heard through its noise, in which our encoder's small numbers would
-    be drowned. stage1: the weights that Stage II sketches with, if not those that ship.
+    by `matching`, and the weights that draw are a moving average. And the first weights let mu be heard through its
+    noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II sketches with, if
+    not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -343,9 +347,7 @@ def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
             return StackGAN(encoder.cpu(), generator, config).draw
 
         def sketch(captions, seed):
-            z, eps = noise(seed, len(captions), config.z_dim + config.condition_dim).split(
-                [config.z_dim, config.condition_dim], 1
-            )
+            z, eps = noises(seed, len(captions), config.z_dim, config.condition_dim)
             return generator(z, eps, encoder.cpu().encode(captions))["picture"]
 
         return sketch

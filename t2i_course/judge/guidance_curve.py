@@ -1,7 +1,8 @@
 """How much of the caption is kept, and how far pictures are from true ones, against the guidance scale.
 
-The lecture's curves of FID against CLIP score, measured exactly: `python -m t2i_course.judge.guidance_curve ddpm` draws
-for some minutes, and adds its curve to data/benchmarks/guidance.json, from which chapter 12 takes it.
+As the lecture's curves of FID against CLIP score, but with the share of facts that the judge finds: `python -m
+t2i_course.judge.guidance_curve ddpm` draws for some minutes, and adds its curve to data/benchmarks/guidance.json, from
+which chapter 12 takes it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ def guidance_curve(system, world, scales: Sequence[float] = SCALES, n: int = 200
     true pictures, chance that of true pictures of other captions.
 
     system: draws with `draw(captions, seed, guidance_scale=..., steps=...)`. FID compares features of the world's
-    recogniser with those of 1,000 true pictures, so n must be larger than their number (192).
+    recogniser with those of 1,000 true pictures, of which there are 192, so n must be larger.
     """
+    from t2i_course.nn.world_cnn import WIDTHS
+
     from .table import judge
 
+    if n <= WIDTHS[-1]:
+        raise ValueError(f"n={n}: FID needs more pictures than there are features, {WIDTHS[-1]}.")
     rows = []
     for s in scales:
         result = judge(

@@ -63,9 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for row in add(parser.parse_args(arguments).records):
             measured = "  ".join(f"{name} {value:.3f}" for name, value in row["metrics"].items())
-            print(
-                f"{row['recipe']}  seed {row['seed']}  {row['steps']} steps  {row['seconds'] / 60:.0f} min  {measured}"
-            )
+            run = " ".join([row["recipe"], *(f"{name}={value}" for name, value in row["options"].items())])
+            print(f"{run}  seed {row['seed']}  {row['steps']} steps  {row['seconds'] / 60:.0f} min  {measured}")
     except ValueError as error:
         parser.error(str(error))
 

@@ -20,6 +20,11 @@ def matching_loss(scores: Tensor, same: Tensor | None = None) -> Tensor:
     return F.cross_entropy(scores[: len(right)], right) + F.cross_entropy(scores.T, right)
 
 
+def likeness(predicted: Tensor, seen: Tensor) -> Tensor:
+    """The cosine similarity of two maps of features (B, C, h, w): the mean over places and pictures."""
+    return F.cosine_similarity(predicted.float(), seen.float(), dim=1).mean()
+
+
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL( N(mu, e^logvar) || N(0, 1) ), the mean over all numbers: -1/2 (1 + logvar - mu^2 - e^logvar)."""
     return -0.5 * (1 + logvar - mu.square() - logvar.exp()).mean()

@@ -15,6 +15,11 @@ def noise(seed: int, batch: int, *shape: int) -> Tensor:
     return noise_stream(seed, batch)(*shape)
 
 
+def noises(seed: int, batch: int, *dims: int) -> tuple[Tensor, ...]:
+    """Standard normal vectors of several widths, (batch, dim) each."""
+    return noise(seed, batch, sum(dims)).split(dims, 1)
+
+
 def noise_stream(seed: int, batch: int) -> Callable[..., Tensor]:
     """A function that gives standard normal noise (batch, *shape), new at every call; row i has a stream of its own."""
     if seed < 0:

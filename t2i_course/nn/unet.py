@@ -293,7 +293,10 @@ class UNet(Encoder):
         """
         self.check(x, t, context)
         t_emb = self.embed(t, classes, context)
-        h, skips = self.down(x, t_emb, context)
+        return self.up(*self.down(x, t_emb, context), t_emb, context)
+
+    def up(self, h: Tensor, skips: list[Tensor], t_emb: Tensor, context: Tensor | None = None) -> Tensor:
+        """What is predicted, from what came out of the middle, and the skips."""
         for row in self.decoder:
             h = row(torch.cat([h, skips.pop()], 1), t_emb, context)
         return self.last(h)

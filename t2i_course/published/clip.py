@@ -1,4 +1,7 @@
-"""CLIP: files of OpenAI, of open_clip, of transformers, and the text towers inside Stable Diffusion's."""
+"""CLIP: OpenAI's and LAION's weights in files of open_clip and transformers, and the text towers of Stable Diffusion.
+
+OpenAI's own files are programs (TorchScript), which are not run here; open_clip and transformers have the same weights.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from t2i_course.weights import load_weights
 
 from . import renamed
 
-WHERE = {  # of OpenAI and open_clip, then of transformers
+WHERE = {  # names of OpenAI, which open_clip has kept, then of transformers
     r"visual\.class_embedding": "picture.whole",
     r"visual\.positional_embedding": "picture.positions",
     r"visual\.conv1\.": "picture.patches.",
@@ -96,5 +99,6 @@ def _load(kind: type[nn.Module], weights: str | Path, variant: str, convert_stat
         net = kind(VARIANTS[variant])
     if kind is TextTower:
         net.project = None
-    load_weights(net, weights, f"It must hold the CLIP {variant!r}.", convert_state, assign=True)
+    remedy = f"It must hold the CLIP {variant!r}, as a file of open_clip or transformers (OpenAI's own are programs)."
+    load_weights(net, weights, remedy, convert_state, assign=True)
     return net.requires_grad_(False).eval()

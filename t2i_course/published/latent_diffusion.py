@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -92,6 +93,14 @@ def load(
     if variant not in VARIANTS:
         raise ValueError(f"There is no latent diffusion {variant!r}. There are: {', '.join(VARIANTS)}.")
     v, path = VARIANTS[variant], Path(weights)
+    if vocabulary is not None and v.text != "bert":
+        raise ValueError(f"{variant} takes no vocabulary; leave it out.")
+    if v.text != "bert":
+        tokens_of = partial(tokenize, pad=v.pad)
+    elif vocabulary is None:
+        raise ValueError("ldm_text reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
+    else:
+        tokens_of = tokenizer(vocabulary)
     skip_last, tower = v.skip_last, CLIPS.get(v.text)
     if path.is_dir() and skip_last:  # diffusers cut the blocks off that are left out
         tower = replace(tower, text=replace(tower.text, depth=tower.text.depth - skip_last))
@@ -106,8 +115,6 @@ def load(
         "autoencoder": lambda state: autoencoder.convert(state, AUTOENCODERS["kl_f8"]),
         "text": convert_bert if v.text == "bert" else clip.text_alone,
     }
-    if v.text == "bert" and vocabulary is None:
-        raise ValueError("ldm_text reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
     remedy = f"It must hold {variant!r}. {REMEDY}"
     shared = None if path.is_dir() else read_weights(path, remedy)
     for name, net in parts.items():
@@ -116,12 +123,8 @@ def load(
         fill(net, state, file, f"Of its {FOLDERS[name]}: {remedy}", converts[name], assign=True)
         net.requires_grad_(False).eval()
         net.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), torch.float16 if half else torch.float32)
-    if v.text == "bert":
-        pieces = tokenizer(vocabulary)
-        read = Reader(parts["text"], pieces)
-    else:
-        text = parts["text"]
-        read = Reader(lambda tokens: text.context(tokens, skip_last), lambda c: tokenize(c, pad=v.pad), text)
+    text = parts["text"]
+    read = Reader(text if v.text == "bert" else partial(text.context, skip_last=skip_last), tokens_of, text)
     process = Process(scaled_linear(), v.predicts)
     return LatentDiffusion(read, parts["unet"], parts["autoencoder"], process, 0.18215, v.size, released=True)
 

@@ -89,15 +89,11 @@ def convert(state: dict[str, Tensor], config: Config, new_order: bool = False) -
     if any(name.startswith("model.diffusion_model.") for name in state):
         state = of_compvis(state)
     if "input_blocks.0.0.weight" in state:
-        state = split_qkv(state, config, new_order)
-        if not config.context_dim:  # "proj_out" is the end of an attention or of a transformer
-            state = {name.replace(".proj_out.", ".attention.to_out."): t for name, t in state.items()}
-        state = renamed(state, PLACES)
+        state = renamed(split_qkv(state, config, new_order), PLACES)
     else:
         state = renamed(state, places_by_level(config, diffusers="conv_norm_out.weight" in state))
-        if not config.context_dim:
-            state = {name.replace(".proj_out.", ".attention.to_out."): t for name, t in state.items()}
-    state = renamed({name.replace(".proj_out.", ".project_out."): t for name, t in state.items()}, PARTS)
+    end = ".project_out." if config.context_dim else ".attention.to_out."  # of a transformer, or of an attention
+    state = renamed({name.replace(".proj_out.", end): t for name, t in state.items()}, PARTS)
     ours = {}
     for name, tensor in state.items():
         if tensor.ndim > 2 and any(part in name for part in (".to_", ".project_")):

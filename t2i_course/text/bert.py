@@ -57,6 +57,8 @@ def tokenizer(vocabulary: str | Path, length: int = 77) -> Callable[[Sequence[st
     pieces = BertTokenizer(str(vocabulary), do_lower_case=True)
 
     def tokenize(captions: Sequence[str]) -> Tensor:
+        if isinstance(captions, str):
+            raise ValueError("Give a list of captions, not one string.")
         options = {"max_length": length, "padding": "max_length", "truncation": True, "return_tensors": "pt"}
         return pieces(list(captions), **options)["input_ids"]
 

@@ -6,9 +6,10 @@ With v the features of a picture and phi(t) the encoded caption, their compatibi
 
     s(v, t) = v . phi(t)
 
-and the joint-embedding loss asks that what belongs together is ahead of what does not by a margin of 1, both ways:
+and the joint-embedding loss, as released, asks that what belongs together is ahead of what does not by a margin of 1,
+both ways (the paper takes the worst wrong class alone, and the mean over its captions):
 
-    L = mean over pairs of  max(0, 1 + s(v, t') - s(v, t))  +  max(0, 1 + s(v', t) - s(v, t))        (equations 3 to 5)
+    L = mean over pairs of  max(0, 1 + s(v, t') - s(v, t))  +  max(0, 1 + s(v', t) - s(v, t))
 
 Released in three forms, all of them here: for ICML 2016 with a gated recurrent unit (birds) or a plain one (flowers),
 and for CVPR 2016 with a plain one of half the width. B captions, A letters of the alphabet, T recurrent steps.
@@ -73,10 +74,11 @@ def one_hot(captions: Sequence[str]) -> Tensor:
 
 
 class Recurrence(nn.Module):
-    """The released recurrent units, gated or plain. Two things differ from torch's own:
+    """The released recurrent units, gated or plain. Three things differ from torch's own:
 
-    the first state has no recurrent part, not even its bias, and the update gate u weighs the new candidate,
-    h_t = u * candidate + (1 - u) * h_{t-1}. The plain unit is h_t = ReLU(W x_t + U h_{t-1}).
+    the first state has no recurrent part, not even its bias; the update gate u weighs the new candidate,
+    h_t = u * candidate + (1 - u) * h_{t-1}; and the state is reset before it is multiplied, not after. The plain unit
+    is h_t = ReLU(W x_t + U h_{t-1}).
     """
 
     def __init__(self, dim: int, gated: bool):
@@ -127,7 +129,7 @@ class CharCNNRNN(nn.Module):
         return self.project(self.rnn(x.transpose(1, 2)))  # (B, dim)
 
     def encode(self, captions: Sequence[str]) -> Tensor:
-        """The vectors of captions, (B, dim). Raises ValueError for what is not a list of captions."""
+        """The vectors of captions, (B, dim), of which LENGTH letters are read. Raises ValueError for anything else."""
         if isinstance(captions, str) or not captions:
             raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
         return self(one_hot(captions).to(self.project.weight))
@@ -160,11 +162,28 @@ def several_captions(encoder: CharCNNRNN, batch) -> Tensor:
 
 
 def check_words(captions: Sequence[str]) -> None:
-    """Raise UnknownWord for a word that the small encoder never read.
+    """Raise UnknownWord for a word that the small encoder never read, and ValueError for a caption that it would cut.
 
     Letters can spell anything, and it would answer with some vector, and a picture that nobody asked for.
     """
     encode_words(captions, known_words())
+    for caption in captions:
+        if len(caption) > LENGTH:
+            raise ValueError(f"This encoder reads {LENGTH} letters, not {len(caption)}: {caption[:40]!r}...")
+
+
+def embed(text: CharCNNRNN, captions: Sequence[str], dim: int, known_words_only: bool) -> Tensor:
+    """The embeddings (B, dim) of captions by an encoder, for a model that reads so many numbers.
+
+    known_words_only: `check_words` first. Raises ValueError for an encoder that gives another number of numbers.
+    """
+    if known_words_only:
+        check_words(captions)
+    with torch.no_grad():
+        embedded = text.encode(captions)
+    if embedded.shape[1] != dim:
+        raise ValueError(f"This encoder gives {embedded.shape[1]} numbers for a caption; the model reads {dim}.")
+    return embedded
 
 
 @cache
@@ -173,7 +192,7 @@ def known_words() -> tuple[str, ...]:
 
 
 def joint_embedding_loss(pictures: Tensor, texts: Tensor, fits: Tensor) -> Tensor:
-    """The loss of the paper, over all pairs of a batch that do not belong together.
+    """The loss as released, over all pairs of a batch that do not belong together.
 
     pictures, texts: (B, dim). fits (B, B), bool: whether caption i is true of picture j; such pairs are left out.
     """

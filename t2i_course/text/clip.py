@@ -125,6 +125,7 @@ class PictureTower(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         dim, places = config.picture.dim, (config.size // config.patch) ** 2
+        self.size = config.size
         self.patches = Seen(dim) if config.eyes else nn.Conv2d(3, dim, config.patch, config.patch, bias=False)
         # One token more, which becomes the whole picture's. A noisy CLIP has one for each timestep.
         self.whole = nn.Parameter(torch.randn((config.timesteps, dim) if config.timesteps else dim) / dim**0.5)
@@ -136,6 +137,9 @@ class PictureTower(nn.Module):
     def forward(self, pictures: Tensor, t: Tensor | None = None) -> Tensor:
         if (t is None) == (self.whole.ndim == 2):
             raise ValueError("A noisy CLIP needs the timesteps t of its pictures; no other CLIP takes them.")
+        if tuple(pictures.shape[1:]) != (3, self.size, self.size):
+            wanted = f"(B, 3, {self.size}, {self.size}), made by prepared(pictures, {self.size})"
+            raise ValueError(f"This CLIP sees pictures {wanted}, not {tuple(pictures.shape)}.")
         x = self.patches(pictures).flatten(2).transpose(1, 2)  # (B, N, D)
         whole = self.whole.expand(len(x), -1) if t is None else self.whole[t]  # (B, D)
         x = torch.cat([whole[:, None].to(x.dtype), x], 1) + self.positions
@@ -277,7 +281,7 @@ def _words() -> dict[str, int]:
 
 
 def zero_shot(clip: CLIP, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-    """How probable each caption is for each picture (P pictures, captions): a classifier that was never trained."""
+    """How probable each caption is for each of P `prepared` pictures (P, captions): a classifier, never trained."""
     return clip.similarity(pictures, clip.tokens(captions)).softmax(0).T
 
 
@@ -375,7 +379,7 @@ def _batches(seed: int, start: int, batch_size: int = 96, n: int = 10_000):
 
 
 def noised(pictures: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """x_t of pictures (B, 3, 64, 64) at timesteps (B,), as the small DDPM drowns them that the noisy CLIP guides."""
+    """x_t of pictures (B, 3, 64, 64) at timesteps (B,), with the noise of the small DDPM, which it is to guide."""
     from t2i_course.diffusion.small import SMALL
 
     return SMALL["ddpm"].process.add_noise(pictures, t, eps)

@@ -274,16 +274,19 @@ class Drawer:
     def load(cls, variant: str = "small", weights: str | Path | None = None, words: Sequence[str] = ()) -> Drawer:
         """The model that ships with the course ("small"), or one of the published size.
 
-        The released weights are files of Theano, which are not read here. For "full" and "mnist", `weights` is a file
-        that this course's training exported, and `words` its vocabulary.
+        The released weights are files of Theano, which are not read here. For "full" and "mnist", `weights` is a
+        network of this size that you trained, and `words` its vocabulary.
         """
         if variant not in ("small", *VARIANTS):
             raise ValueError(f"aligndraw has no variant {variant!r}. Its variants are: small, {', '.join(VARIANTS)}.")
         if variant != "small" and (weights is None or not words):
             raise ValueError(
-                f"aligndraw {variant!r} needs weights=FILE (.safetensors, as `t2i train` exports it) and words=[...]. "
-                "The weights that were released with the paper are files of Theano, which are not read here."
+                f"aligndraw {variant!r} needs words=[...] and weights=FILE (.safetensors) of a network of this size "
+                "that you trained with the loss of vae/aligndraw.py; `t2i train` trains the small one. The weights "
+                "that were released with the paper are files of Theano, which are not read here."
             )
+        if variant != "small" and len(words) + 1 != VARIANTS[variant].words:
+            raise ValueError(f"aligndraw {variant!r} knows {VARIANTS[variant].words - 1:,} words, not {len(words):,}.")
         file = Path(weights or DATA / "weights" / "aligndraw.safetensors")
         model = AlignDRAW(small_config() if variant == "small" else VARIANTS[variant])
         load_weights(model, file, f"Train it: t2i train aligndraw --export {file}")
@@ -322,7 +325,8 @@ class Drawer:
 def recipe(name: str = "aligndraw", *, steps: int = 8000, batch_size: int = 64) -> Recipe:
     """How the small alignDRAW is trained: on flowers and birds at 32x32.
 
-    Adam, where the authors took RMSProp; and the gradient is clipped as a whole, where they clipped each tensor's.
+    Adam, where the authors took RMSProp; the gradient is clipped as a whole, where they clipped each tensor's; and the
+    weights that draw are a moving average.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe

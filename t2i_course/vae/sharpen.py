@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from t2i_course import worlds
 from t2i_course.gan.parts import Discriminator, judged_together, should_be
 from t2i_course.paths import DATA
-from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN
+from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, check_words
 from t2i_course.weights import load_weights
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ VARIANTS = {"full": Config(), "small": Config(text_dim=256, width=32, discrimina
 
 
 class Sharpener(nn.Module):
-    """What is low in detail, captions and noise -> edges. All three are planes of one picture, side by side."""
+    """What is low in detail, captions and noise -> sharper pictures. All three are planes of one picture."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -77,7 +77,7 @@ def lowered(pictures: Tensor) -> Tensor:
     return F.interpolate(F.avg_pool2d(pictures, 2), scale_factor=2.0, mode="bilinear")
 
 
-def losses(net: nn.Module, real: Tensor, text: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def losses(net: nn.ModuleDict, real: Tensor, text: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G. real (B, 3, 32, 32) in [-1, 1]: true pictures; text (B, E): their captions."""
     g, d = net["generator"], net["discriminator"]
     drawn = g(lowered(real), text, torch.randn_like(real[:, :1]))
@@ -111,8 +111,10 @@ class Sharpen:
     def __call__(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
         """Blurred pictures (B, 3, 32, 32) in [-1, 1] and their captions -> sharper ones, in [-1, 1], too.
 
-        Raises ValueError for other shapes, or another number of captions.
+        Raises UnknownWord for a word that the encoder never read, and ValueError for other shapes, or another number
+        of captions.
         """
+        check_words(captions)
         if pictures.shape != (len(captions), 3, SIZE, SIZE):
             raise ValueError(
                 f"{len(captions)} captions need pictures of shape {(len(captions), 3, SIZE, SIZE)}, "
@@ -126,7 +128,7 @@ class Sharpen:
 
 
 def recipe(name: str = "sharpen", *, steps: int = 3000, batch_size: int = 32) -> Recipe:
-    """How the small sharpener is trained, on flowers and birds at 32x32."""
+    """How the small sharpener is trained, on flowers and birds at 32x32; the weights that draw are a moving average."""
     from t2i_course.show.files import grid
     from t2i_course.training import Recipe, constant
     from t2i_course.worlds.base import to_uint8

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from t2i_course.codec.autoencoder import Autoencoder, Config
-from t2i_course.codec.losses import PatchDiscriminator, adaptive_weight, hinge_loss, losses, sayer
+from t2i_course.codec.losses import PatchDiscriminator, adaptive_weight, feature_head, hinge_loss, losses
 
 KL = Config(3, (1, 2), dim=32, blocks=1, middle_attends=False)
 VQ = Config(3, (1, 2), dim=32, blocks=1, middle_attends=False, codes=16)
@@ -102,7 +102,7 @@ def test_the_decoder_learns_from_latents_with_noise():
 
 
 def test_latents_must_tell_what_is_seen():
-    net = nn.ModuleDict({"autoencoder": Autoencoder(KL), "head": sayer(KL.z, 5)})
+    net = nn.ModuleDict({"autoencoder": Autoencoder(KL), "head": feature_head(KL.z, 5)})
     x, seen, found = torch.rand(2, 3, 32, 32) * 2 - 1, torch.randn(2, 5, 8, 8), []
     for aligned in (0.0, 0.3):
         torch.manual_seed(0)

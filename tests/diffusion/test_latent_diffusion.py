@@ -133,6 +133,10 @@ def test_what_the_mask_leaves_out_stays_as_it_is(system, monkeypatch):
         system.inpaint(picture, mask[0], ["a red flower"])
     with pytest.raises(ValueError, match="1 pictures need as many captions, not 2"):
         system.edit(picture, ["a bird", "birds"])
+    with pytest.raises(ValueError, match="1 pictures need as many captions, not 2"):
+        system.inpaint(picture, mask, ["a bird", "birds"])
+    with pytest.raises(ValueError, match=r"floating point, \(B, 3, H, W\) in \[-1, 1\], not torch.uint8"):
+        system.edit(picture.byte(), ["a bird"])
 
 
 def test_networks_in_half_precision_draw_nearly_the_same(system):
@@ -156,8 +160,12 @@ def test_without_a_null_caption_there_is_one_question_a_step(system, monkeypatch
 
 
 def test_clear_errors(system):
-    with pytest.raises(ValueError, match="list of captions, not one string"):
+    with pytest.raises(ValueError, match="captions is a list of at least one text"):
         system.draw("a bird")
+    with pytest.raises(ValueError, match="captions is a list of at least one text"):
+        system.draw([])
+    with pytest.raises(ValueError, match="every=0: it is at least 1"):
+        next(system.frames(["a bird"], every=0))
     with pytest.raises(ValueError, match="There is no sampler 'magic'. There are: ddim, plms"):
         system.draw(["a bird"], sampler="magic")
     with pytest.raises(ValueError, match="steps=2000: this process has from 1 to 1000"):

@@ -41,15 +41,31 @@ def test_every_variant_draws(name):
             system.draw(["a goldfish"], steps=2)
 
 
-def test_a_classifier_pulls():
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_a_classifier_pulls(sampler):
     """Towards pictures to which it gives its class: here it likes what is bright."""
     system = narrow("adm_256_uncond")
     classifier = NoisyClassifier(Config(32, (1, 2), 1, (1,), out=1000, heads=1), 8)
     classifier.forward = lambda x, t: torch.nn.functional.pad(x.mean((1, 2, 3))[:, None] * 300, (1, 998))  # class 1
-    plain = system.draw(["", ""], 0, steps=10, sampler="ddim")
+    plain = system.draw(["", ""], 0, steps=10, sampler=sampler)
     system.classifier = classifier
-    pulled = system.draw(["goldfish", "1"], 0, steps=10, sampler="ddim", guidance_scale=20.0)
+    pulled = system.draw(["goldfish", "1"], 0, steps=10, sampler=sampler, guidance_scale=20.0)
     assert pulled.mean() > plain.mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("iddpm_64", 999.75), ("iddpm_cifar10", 999.75), ("iddpm_64_classes", 3999), ("adm_64", 999)]
+)
+def test_some_networks_are_told_timesteps_out_of_a_thousand(name, last, monkeypatch):
+    """As their flags in the README of improved-diffusion say (rescale_timesteps)."""
+    system, told = narrow(name), []
+    forward = system.unet.forward
+    monkeypatch.setattr(
+        system.unet, "forward", lambda x, t, **options: (told.append(float(t[0])), forward(x, t, **options))[1]
+    )
+    system.draw(["goldfish"] if system.unet.config.classes else [""], steps=3)
+    assert told[0] == last
+    assert told[-1] == 0
 
 
 def test_classes_by_name_and_number():
@@ -69,5 +85,13 @@ def test_asking_for_what_is_not_there(tmp_path):
         timeline.load("ddpm", "ddpm_cifar10", weights=tmp_path / "x.pt")
     with pytest.raises(ValueError, match="no sampler 'plms' here"):
         narrow("ddpm_cifar10").draw([""], sampler="plms")
-    with pytest.raises(ValueError, match="list of captions"):
+    with pytest.raises(ValueError, match="list of at least one text"):
         narrow("ddpm_cifar10").draw("a bird")
+    with pytest.raises(ValueError, match="list of at least one text"):
+        narrow("ddpm_cifar10").draw([])
+    with pytest.raises(ValueError, match="every=0: it is at least 1"):
+        narrow("ddpm_cifar10").draw([""], every=0)
+    with pytest.raises(ValueError, match="guidance_scale=5 needs a classifier"):
+        narrow("adm_64").draw(["7"], guidance_scale=5)
+    with pytest.raises(ValueError, match="ADM's classifiers know 1,000 timesteps; iddpm_64 has 4,000"):
+        PixelDiffusion.load("iddpm_64", tmp_path / "x.pt", classifier=tmp_path / "y.pt")

@@ -96,10 +96,11 @@ def test_classifier_free_guidance():
     assert half[:, 1].eq(2).all()
 
 
-@pytest.mark.parametrize("predicts", samplers.PREDICTIONS)
-def test_guidance_by_a_classifier_moves_the_samples_as_bayes_says(predicts):
+@pytest.mark.parametrize(
+    "process", [*(Process(linear(), p) for p in samplers.PREDICTIONS), Process(linear(), "x0", detail=0.3)]
+)
+def test_guidance_by_a_classifier_moves_the_samples_as_bayes_says(process):
     """Data N(0, 1), and a "classifier" that likes large pixels, a x: what it likes is N(a, 1)."""
-    process = Process(linear(), predicts)
 
     def standard(x, t):  # x_t is N(0, 1) at every t
         signal, sigma = process.at(t, x)
@@ -112,6 +113,25 @@ def test_guidance_by_a_classifier_moves_the_samples_as_bayes_says(predicts):
     assert (moved - plain).mean().item() == pytest.approx(0.6, abs=0.03)
 
 
+def test_a_push_moves_the_samples_of_ddpm_as_bayes_says():
+    process, x = Process(linear()), noise(0, 200, 1, 4, 4)
+
+    def way(push):
+        ts, draw = from_end_to_end(process, 250), noise_stream(1, 200)
+        return last(samplers.ddpm(process, lambda x, t: process.at(t, x)[1] * x, x, ts, draw, clip=None, push=push))
+
+    pushed = way(lambda x, t: torch.full_like(x, 0.6 * float(process.at(t, x)[0])))  # of a classifier a x
+    assert (pushed - way(None)).mean().item() == pytest.approx(0.6, abs=0.03)
+
+
+def test_the_guess_is_limited_before_the_push():
+    process, x = Process(linear()), torch.zeros(1, 1, 2, 2)
+    far = by_gradient(lambda x, t: torch.full_like(x, -1e3), process, lambda x, t: x.flatten(1).sum(1), 2.0, clip=1.0)
+    signal, sigma = process.at(500, x)
+    pushed = process.split(far(x, 500), x, 500)[0]
+    torch.testing.assert_close(pushed, torch.ones_like(x) + 2.0 * sigma**2 / signal)
+
+
 def test_the_likelihood_of_a_class():
     def classifier(x, t):
         return torch.stack([x.flatten(1).sum(1), 0 * t], 1)
@@ -119,3 +139,6 @@ def test_the_likelihood_of_a_class():
     x = torch.tensor([[[[2.0]]], [[[-1.0]]]])
     found = classified(classifier, torch.tensor([0, 1]))(x, 5)
     torch.testing.assert_close(found, torch.sigmoid(torch.tensor([2.0, 1.0])).log())
+    torch.testing.assert_close(classified(classifier, torch.tensor([0]))(x, 5), found + torch.tensor([0.0, -1.0]))
+    with pytest.raises(IndexError):
+        classified(classifier, torch.tensor([0, 1, 0]))(x, 5)

@@ -1,5 +1,6 @@
 """The small diffusion models: what they are trained on, what they read, and what comes out."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -149,14 +150,16 @@ def test_up_to_four_captions_are_read_at_once_and_left_out_together(few_pictures
 
     monkeypatch.setattr(small, "reader_of", reader)
     recipe = small.recipe("ddpm", batch_size=6)
-    net, batch, lengths = recipe.build(), next(recipe.batches(0, 0)), set()
-    net["unet"].register_forward_hook(lambda _, args, out: lengths.add(args[2].shape[1]))
+    net, batch, lengths, told_of_all = recipe.build(), next(recipe.batches(0, 0)), set(), []
+    net["unet"].middle.register_forward_hook(lambda _, args, out: lengths.add(args[2].shape[1]))
     np.random.seed(0)
     for _ in range(12):
         read_at_once.clear()
         next(recipe.losses(net, batch))
         assert all(told == read_at_once[0] for told in read_at_once)
         assert len(read_at_once) <= config.captions
+        told_of_all += read_at_once[0]
+    assert 0 < told_of_all.count(False) < 0.3 * len(told_of_all)
     assert lengths == {small.LENGTH * k for k in (1, 2, 3, 4)}
 
 
@@ -206,12 +209,12 @@ def test_the_empty_caption_and_words_that_nobody_knows():
         assert not whole[:, -1].any()
 
 
-@pytest.mark.skipif(not (DATA / "weights" / "ddpm.json").exists(), reason="the small DDPM has yet to be trained")
-def test_the_shipped_ddpm_draws_its_captions_alone_as_in_a_batch_and_better_than_chance():
-    system = timeline.load("ddpm")
+@pytest.mark.parametrize(("name", "size"), [("ddpm", 64), ("latent_diffusion", 128), ("stable_diffusion", 128)])
+def test_what_ships_draws_its_captions_alone_as_in_a_batch_and_better_than_chance(name, size):
+    system = timeline.load(name)
     captions = ["this bird has a red breast", "a purple flower at night"]
     both = system.draw(captions, seed=3, steps=4)
-    assert both.shape == (2, 3, 64, 64)
+    assert both.shape == (2, 3, size, size)
     torch.testing.assert_close(system.draw(captions[:1], seed=3, steps=4), both[:1], atol=1e-3, rtol=1e-3)
     assert not torch.allclose(system.draw(captions, seed=4, steps=4), both, atol=0.1)
     for name in ("flowers", "birds"):  # chance: the same pictures, dealt to other captions
@@ -221,6 +224,17 @@ def test_the_shipped_ddpm_draws_its_captions_alone_as_in_a_batch_and_better_than
         dealt = captions[1:] + captions[:1]
         right, chance = (caption_accuracy(drawn, text, world).accuracy for text in (captions, dealt))
         assert right > chance + 0.08
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_ships_was_trained_in_the_latents_that_it_draws(name):
+    record = json.loads((DATA / "weights" / f"{name}.json").read_text())
+    assert record["codec"] == SMALL[name].codec
+
+
+def test_batches_that_worlds_cannot_share(few_pictures):
+    with pytest.raises(ValueError, match="batch_size=25: a multiple of 3"):
+        small.recipe("ldm", batch_size=25)
 
 
 def test_asking_for_what_is_not_there(tmp_path):

@@ -201,6 +201,17 @@ def test_the_generators_loss_is_that_of_the_release(damsm):
     torch.testing.assert_close(terms["loss"].double(), expected + kl, atol=1e-4, rtol=1e-5)
 
 
+def test_true_and_drawn_pictures_are_looked_at_in_one_batch(damsm):
+    """Otherwise batch norm tells them apart."""
+    config = replace(TINY, stages=1)
+    net, text, same, sizes = attngan.build(config), some_text(), torch.zeros(3, 3, dtype=torch.bool), []
+    net["discriminators"][0].look[0].register_forward_hook(lambda _, pictures, __: sizes.append(len(pictures[0])))
+    list(attngan.losses(net, damsm, [torch.randn(3, 3, 64, 64)], text, same, config))
+    assert sizes == [6, 6]
+    with pytest.raises(ValueError, match="first_size=48: AttnGAN begins with 8, 16"):
+        replace(config, first_size=48)
+
+
 def test_shaken_pictures_differ_a_little_each_in_its_own_way_and_pass_gradients_on():
     torch.manual_seed(0)
     pictures = F.interpolate(torch.randn(1, 3, 4, 4), (64, 64), mode="bilinear").repeat(3, 1, 1, 1).requires_grad_()
@@ -299,6 +310,7 @@ def test_the_shipped_model_draws_nights():
 def test_what_was_measured_is_recorded():
     record = json.loads((Path(__file__).parents[2] / "data" / "weights" / "attngan.json").read_text())
     assert {"flowers", "birds"} <= record["metrics"].keys()
+    assert min(record["metrics"][world] for world in ("flowers", "birds")) > 0.5
 
 
 def test_clear_errors(tmp_path):

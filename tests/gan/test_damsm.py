@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ from t2i_course.gan.damsm import (
     word_scores,
 )
 from t2i_course.text.words import vocabulary
+from t2i_course.worlds.base import to_float
 
 TINY = Config(1 + len(vocabulary(*damsm.WORLDS)), dim=16, eyes="world_cnn")
 CAPTIONS = ["a red flower", "this bird has a long bill and a white belly", "a flower with five yellow petals"]
@@ -187,16 +189,19 @@ def test_the_shipped_model_finds_pictures_as_well_as_recorded():
 
 
 def test_the_shipped_model_looks_where_a_word_tells_it_to():
-    """A word of the background and a word of the thing look at different places."""
+    """Of flowers whose centre alone is red, "red" looks at the centre; the words around it look anywhere."""
     model, flowers = DAMSM.load(), worlds.load("flowers")
     assert all(not p.requires_grad for p in model.parameters())
-    words, _, mask = read(model.text, ["a red flower"], vocabulary(*damsm.WORLDS))
-    regions, _ = model.pictures(
-        torch.from_numpy(flowers.render(flowers.spec("test", 0), 64)).permute(2, 0, 1)[None] / 127.5 - 1
-    )
-    looks = word_attention(words[0], regions[0], mask[0], model.config.gamma_1)
-    assert looks.shape == (3, 64)
-    assert not torch.allclose(looks[1], looks[0], atol=1e-4)
+    words, _, mask = read(model.text, ["a flower with a red centre"], vocabulary(*damsm.WORLDS))
+    specs = [flowers.spec("val", i) for i in range(600)]
+    red = [s for s in specs if (s.center_color, s.arrangement) == ("red", "open")]
+    chosen = [s for s in red if "red" not in (s.color, s.second_color)]
+    regions, _ = model.pictures(to_float(np.stack([flowers.render(s, 64) for s in chosen[:20]])))
+    looks = torch.stack([word_attention(words[0], seen, mask[0], model.config.gamma_1) for seen in regions])
+    assert looks.shape == (20, 6, 64)
+    in_the_middle = looks.mean(0).unflatten(-1, (8, 8))[:, 2:5, 3:6].sum((1, 2))  # nine of 64 places
+    assert in_the_middle[4] > 3 * 9 / 64
+    assert (in_the_middle[[0, 2, 3]] - 9 / 64).abs().max() < 0.03
 
 
 def test_clear_errors(tmp_path):

@@ -174,6 +174,8 @@ def test_what_cannot_be_drawn_is_refused():
         untrained().draw("a red flower")
     with pytest.raises(ValueError, match="no variant 'huge'.*small"):
         StackGAN.load("huge")
+    with pytest.raises(ValueError, match=r"size=96: StackGAN draws 64, 128, 256"):
+        stackgan.Config(size=96)
     with pytest.raises(ValueError, match="no file.*t2i train stackgan_2"):
         StackGAN.load("small", weights="nowhere.safetensors")
 
@@ -190,6 +192,20 @@ def test_the_shipped_model_draws_other_pictures_for_other_captions():
 def test_what_was_measured_is_recorded(name):
     record = json.loads((WEIGHTS / f"{name}.json").read_text())
     assert {"flowers", "birds", "flowers.diversity", "birds.diversity"} <= record["metrics"].keys()
+    assert min(record["metrics"][world] for world in ("flowers", "birds")) > 0.5
+
+
+@trained
+def test_whatever_encodes_captions_can_read_for_it():
+    class Quiet:
+        """The small encoder, but quieter."""
+
+        def encode(self, captions):
+            return CharCNNRNN.load().encode(captions) / 2
+
+    quiet, shipped = StackGAN.load(text=Quiet()), StackGAN.load()
+    assert torch.equal(quiet.embed(["a red flower"]), shipped.embed(["a red flower"]) / 2)
+    assert quiet.draw(["an elephant"]).shape == (1, 3, 128, 128)  # it answers for its words itself
 
 
 def test_stage_2_sketches_with_the_weights_that_it_is_given(tmp_path):

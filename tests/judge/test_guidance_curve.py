@@ -35,6 +35,8 @@ def test_each_scale_is_measured_on_the_same_captions(monkeypatch, tmp_path):
     assert min(rows[1]["by_attribute"].values()) > 0.8
     assert rows[1]["chance_by_attribute"]["color"] < 0.5
     assert {steps for _, steps in system.asked} == {7}
+    with pytest.raises(ValueError, match="n=192: FID needs more pictures than there are features, 192"):
+        guidance_curve.guidance_curve(system, world, n=192)
 
     monkeypatch.setattr("t2i_course.timeline.load", lambda name: system)
     monkeypatch.setattr(guidance_curve, "FILE", tmp_path / "guidance.json")

@@ -47,8 +47,10 @@ def test_what_is_no_record_is_refused_and_nothing_is_lost(record, tmp_path, caps
     assert [row["seed"] for row in seeds.load()] == [0]
 
 
-def test_a_run_with_options_or_fewer_steps_is_another_one(record):
-    seeds.add([record("a.json"), record("b.json", options={"others": 0}), record("c.json", steps=5)])
+def test_a_run_with_options_or_fewer_steps_is_another_one(record, capsys):
+    files = record("a.json"), record("b.json", options={"others": 0}), record("c.json", steps=5)
+    seeds.main([str(file) for file in files])
+    assert "attngan others=0  seed 0" in capsys.readouterr().out
     assert [(row["options"], row["steps"]) for row in seeds.load()] == [({"others": 0}, 10), ({}, 5), ({}, 10)]
 
 

@@ -22,6 +22,17 @@ def test_all_directions_become_nearly_equally_loud(shape):
     torch.testing.assert_close(turned, turned.diag().diag(), atol=1e-3, rtol=0)
 
 
+def test_soft_directions_grow_as_much_as_five_polynomials_can():
+    torch.manual_seed(0)
+    u, _, v = torch.linalg.svd(torch.randn(4, 9), full_matrices=False)
+    g = u * torch.tensor([1.0, 5e-3, 1e-3, 1e-4]) @ v
+    values = torch.linalg.svdvals(orthogonalised(g))
+    assert values[:2].min() > 0.69
+    torch.testing.assert_close(values[2:], torch.tensor([0.471, 0.048]), atol=2e-3, rtol=0)
+    with pytest.raises(ValueError, match="no closure"):
+        Muon(network().named_parameters()).step(lambda: 0.0)
+
+
 def test_the_polynomials_are_those_of_the_paper():
     """Multiplied with each other first, or one after the other with X: the same."""
     x = torch.randn(5, 9, generator=torch.Generator().manual_seed(0))

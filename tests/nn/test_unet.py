@@ -150,7 +150,7 @@ def test_ddpm_pads_right_and_below_where_others_pad_all_around():
 
 
 @pytest.mark.parametrize("config", [TINY, TEXT])
-def test_it_learns_and_all_of_it_learns(config):
+def test_gradients_reach_all_of_it(config):
     net = UNet(config)
     x, t = torch.randn(2, 3, 8, 8), torch.tensor([5, 900])
     context = torch.randn(2, 3, 10) if config.context_dim else None

@@ -84,6 +84,8 @@ def test_clear_errors(tiny, tmp_path):
         published.load(tmp_path)
     with pytest.raises(ValueError, match="give vocabulary=FILE"):
         published.load(tmp_path, "ldm_text")
+    with pytest.raises(ValueError, match="sd_1 takes no vocabulary"):
+        published.load(tmp_path, "sd_1", tmp_path / "vocab.txt")
     write(tmp_path / "sd", tiny | {"vae": tiny["unet"]})
     with pytest.raises(
         ValueError, match=r"holds the weights of another network \(.*\)\. Of its vae: It must hold 'sd_1'"

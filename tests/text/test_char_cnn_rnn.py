@@ -101,7 +101,7 @@ def test_the_gated_unit_is_a_torch_gru_but_for_its_gate_and_its_first_state():
     torch.testing.assert_close(ours(x), torch.cat([first[:, None], later], 1).mean(1))
 
 
-def test_loss_is_the_papers_sum_over_pairs():
+def test_loss_is_the_released_mean_over_pairs():
     torch.manual_seed(0)
     v, t = torch.randn(4, 7), torch.randn(4, 7)
     fits = torch.eye(4, dtype=torch.bool)

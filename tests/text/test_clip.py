@@ -66,8 +66,14 @@ def test_words_see_only_those_before_them():
 
 
 def test_what_stands_after_the_end_does_not_matter():
-    net = tiny()
-    torch.testing.assert_close(net.text(tokenize(["a bird"], 12)), net.text(tokenize(["a bird"], 12, pad=7)))
+    net, captions = tiny(), ["a bird", "a small blue bird in the snow"]  # the first is read with its padding
+    torch.testing.assert_close(net.text(tokenize(captions, 12)), net.text(tokenize(captions, 12, pad=7)))
+
+
+def test_pictures_that_were_not_made_for_it():
+    wanted = r"sees pictures \(B, 3, 32, 32\), made by prepared\(pictures, 32\), not \(2, 3, 224, 224\)"
+    with pytest.raises(ValueError, match=wanted):
+        tiny().picture(torch.zeros(2, 3, 224, 224))
 
 
 def test_blocks_can_be_skipped():

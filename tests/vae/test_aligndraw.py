@@ -201,6 +201,7 @@ def test_the_shipped_model_draws_step_by_step():
 def test_what_was_measured_is_recorded():
     record = json.loads((Path(__file__).parents[2] / "data" / "weights" / "aligndraw.json").read_text())
     assert {"flowers", "birds", "flowers.diversity", "birds.diversity"} <= record["metrics"].keys()
+    assert min(record["metrics"][world] for world in ("flowers", "birds")) > 0.3
 
 
 def test_clear_errors(tmp_path):
@@ -210,6 +211,8 @@ def test_clear_errors(tmp_path):
         Drawer.load("huge")
     with pytest.raises(ValueError, match="files of Theano"):
         Drawer.load("full")
+    with pytest.raises(ValueError, match=r"aligndraw 'full' knows [\d,]+ words, not 2"):
+        Drawer.load("full", tmp_path / "full.safetensors", ["red", "flower"])
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"other\.safetensors holds the weights of another network"):
         Drawer.load("small", tmp_path / "other.safetensors")
