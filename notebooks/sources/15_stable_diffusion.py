@@ -68,8 +68,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# After an hour and a half of one core kind, light, place and the larger colors are mostly those asked for; small
-# things, and most of what happens in a scene, are not yet. All that this chapter does with the model works with any
+# After little more than an hour and a half of one core kind, light, place and the larger colors are mostly those asked
+# for; what is small, and most of what happens in a scene, is not yet. All that this chapter does with the model works with any
 # that is trained longer, and at the end with the real one.
 #
 # ## The story
@@ -269,9 +269,9 @@ trained = {name: json.loads((DATA / "weights" / f"{name}.json").read_text()) for
 print("; ".join(f"{name}: {r['steps']:,} steps, {r['seconds'] / 60:.0f} minutes" for name, r in trained.items()))
 
 # %% [markdown]
-# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes it knows the place and the time of day,
-# and of all else no more than chance does; the other is no better, and guidance does not help: who has not understood
-# has nothing to exaggerate.
+# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes it knows the place and the time of day, and
+# of all else hardly more than chance does; the other is no better, and guidance hardly helps: who has not understood has
+# nothing to exaggerate.
 #
 # Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out.
 # CLIP's loss looks at one place alone, the end of the caption, so what the last block says at the other words was never

@@ -65,7 +65,7 @@ VARIANTS = {
     "vqgan_f16_16384": Config(256, (1, 1, 2, 2, 4), attend=(4,), codes=16384),
 }
 NARROW = {"dim": 32, "blocks": 1, "middle_attends": False, "groups": 0}
-SMALL = {  # for all worlds of this course; the weights of some ship
+SMALL = {  # for all worlds of this course; their weights ship
     "small_kl_f4": Config(4, (1, 2, 2), **NARROW),
     "small_kl_f8": Config(4, (1, 1, 2, 4), **NARROW),
     "small_kl_f8_aligned": Config(4, (1, 1, 2, 4), **NARROW),  # trained otherwise, see aligned_recipe
