@@ -88,9 +88,9 @@ show.pictures(
 # $$ z_t = \sqrt{\bar\alpha_t}\, z_0 + \sqrt{1-\bar\alpha_t}\, \epsilon, \qquad
 #    L = \mathbb{E}_{(x, y), \epsilon, t} \big\lVert \epsilon - \epsilon_\theta(z_t,\, t,\, \tau_\theta(y)) \big\rVert^2 $$
 #
-# Our small one differs as that of chapter 11 does: it predicts $z_0$, its schedule is a shifted cosine, timesteps weigh
-# about alike, detail passes by, the caption is told to all blocks as a whole, too, Muon trains it, and drawing ends
-# before t = 0:
+# Our small one differs as that of chapter 11 does: it predicts $z_0$, not the noise; its schedule is a cosine, shifted
+# to more noise; the loss weighs all timesteps about alike; fine detail passes by the network; each block also hears the
+# caption as a whole; Muon is the optimiser. And drawing ends before t = 0:
 
 # %% tags=["nbval-check-output"]
 print(f"the guess that is made at t = {system.until} is the picture")
@@ -114,14 +114,15 @@ for name, config in {**VARIANTS, **{name: SMALL[name] for name in OURS}}.items()
 show.table(rows, digits=0)
 
 # %% [markdown]
-# It is trained by four terms: pixels should be right, a network that has seen many pictures should see the same in
-# both, the latent should be simple, and a discriminator should find every patch true. The last but one comes in two
-# kinds. **KL**: each place says how sure it is, and is pulled towards $N(0, 1)$, in the paper very gently; the latent
-# stays continuous. **VQ**: each place takes the nearest entry of a codebook. Diffusion needs something continuous, so
-# it draws the vectors *before* that choice, and the codebook is the first layer of the decoder: whatever is drawn is
-# moved to the nearest code. How strongly the discriminator pulls is chosen anew at each step, so that its gradient at
-# the last layer is half as long as that of the reconstruction. (A VQ's numbers in the table are those before that
-# choice; after it a place is one code.)
+# The loss of an autoencoder has four terms. `pixels`: the copy should be right, pixel by pixel. `perceptual`: a trained
+# network should see the same in both (in the paper LPIPS, here the course's CNN). `kl` or `vq`: the latent should be
+# simple. `adversarial`: a discriminator should find every patch true. The third comes in two kinds. **KL**
+# (Kullback-Leibler divergence): each place says how sure it is, and is pulled towards $N(0, 1)$, in the paper very
+# gently; the latent stays continuous. **VQ** (vector quantisation): each place takes the nearest entry of a codebook.
+# Diffusion needs something continuous, so it draws the vectors *before* that choice, and the codebook is the first
+# layer of the decoder: whatever is drawn is moved to the nearest code. How strongly the discriminator pulls is chosen
+# anew at each step, so that its gradient at the last layer is half as long as that of the reconstruction. (A VQ's
+# numbers in the table are those before that choice; after it a place is one code.)
 
 # %%
 from t2i_course.codec import losses as codec_losses
@@ -131,8 +132,8 @@ show.source(codec_losses.losses, codec_losses.adaptive_weight)
 # %% [markdown]
 # ## What the latent keeps
 #
-# Five small ones were trained for this course, on all three worlds: a KL and a VQ with $f = 4$ and with $f = 8$ each, and
-# one more KL whose training asked for more, of which below. What comes back?
+# Five small ones were trained for this course, on all three worlds: a KL and a VQ with $f = 4$ and with $f = 8$ each,
+# and one more KL whose training asked for more, of which below. What comes back?
 
 # %%
 codecs = {name: Autoencoder.load(name) for name in OURS}
@@ -141,7 +142,7 @@ copies = {name: codec.decode(codec.encode(some)).clamp(-1, 1) for name, codec in
 shown = torch.cat([some, *copies.values()])
 show.pictures(
     shown,
-    [name if i == 0 else "" for name in ("true", *copies) for i in range(len(some))],
+    [name.replace("_", " ") if i == 0 else "" for name in ("true", *copies) for i in range(len(some))],
     columns=6,
     inches=1.6,
     alt="Six true pictures in the first row; below, the copies of each small autoencoder: colors and large forms stay, lines "
@@ -171,15 +172,16 @@ show.table(
             "facts read": row["accuracy"],
             "in true pictures": row["ceiling"],
         }
-        for row in sorted(measured["rows"], key=lambda row: row["world"])
+        for row in sorted(measured["rows"], key=lambda row: (row["world"], OURS.index(row["autoencoder"])))
     ],
     digits=2,
 )
 print(f"{measured['rows'][0]['n']} pictures of each world, measured by {measured['command']}")
 
 # %% [markdown]
-# **Notice** what goes: first lines, then what is small, and with $f = 8$ more of both. Things of a scene can hardly be told by you, while the judge
-# still reads nearly all facts, most of which are about something larger. And how much is left of a picture? A number of
+# **Notice** what goes: first lines, then what is small. With $f = 4$ you still see what each thing of a
+# scene is; with $f = 8$ you often do not. The judge still reads nearly all facts: it was trained on these few kinds of
+# things, and sees more in a blur than you do. And how much is left of a picture? A number of
 # a KL latent carries about as many bits as the logarithm (to base 2) of how many values can be told apart in its own
 # noise, a code of a VQ latent at most the logarithm of the size of its codebook. (The perplexity says how many codes
 # are in use, as if all of them were used alike.)
@@ -200,10 +202,13 @@ for name, codec in codecs.items():
 show.table(rows, digits=0)
 
 # %% [markdown]
+# More bits need not be better: those of a VQ are the most that its codes could say, while neighbors repeat each other.
+#
 # Does the best copy come from the best latent? A diffusion model meets latents in noise. `small_kl_f8_aligned` is the
 # same network as `small_kl_f8`, trained with that in mind: its decoder was given latents with up to as much noise as
 # they vary, and from these a small head had to predict the features that the course's CNN finds in the picture (`noise`
-# and `aligned` in the source above, after two papers of 2025). It also learned twice as long, and what the CNN sees
+# and `aligned` in the source above, after Yang and others, *"Latent Denoising Makes Good Visual Tokenizers"*, and Yao,
+# Yang and Wang, *"Reconstruction vs. Generation"*, both of 2025). It also learned twice as long, and what the CNN sees
 # weighs three times as much against pixels. What does the judge read in decoded noisy latents?
 
 # %%
@@ -219,14 +224,15 @@ for name in ("small_kl_f8", "small_kl_f8_aligned"):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that a little less is read where there is no noise, and far more where there is much. That may be the
-# latent, in which what counts is stronger, or the decoder, which has learned to look past noise; this table cannot tell
-# them apart. Both are welcome: the latents that a small network draws are never quite right. (Noise in the latents' own
-# standard deviations; birds only.)
+# **Notice** that far more is read where there is much noise. It has a price where there is none: on birds hardly any,
+# but of scenes more is lost, and rFID doubles (table above). The gain may be the latent, in which what counts is
+# stronger, or the decoder, which has learned to look past noise; this table cannot tell them apart. Both are welcome:
+# the latents that a small network draws are never quite right. (Noise in the latents' own standard deviations; birds
+# only.)
 #
-# So the course's latent diffusion takes that one. In all of ours the KL term weighs much more than the paper's (0.5
-# instead of 0.000001), for the same reason. (No diffusion model was trained here on the latents of another one: each
-# takes more than an hour.) How was it trained?
+# So the course's latent diffusion takes that one. In our KL autoencoders the KL term weighs much more than the paper's
+# (0.5 instead of 0.000001), also so that their decoders meet noise. (It is counted for each number of the *picture*, so
+# pixels still win: latents vary by more than 1, as is seen below.) How was it trained?
 
 # %%
 CODEC = MODELS["ldm"].codec
@@ -255,8 +261,8 @@ show.pictures(
 
 # %% [markdown]
 # It is still a picture: places stay where they were. That is why convolutions and attention over places work on it as
-# they do on pixels, and why a part of it can be changed alone. Here 16 places are set to what stands at 16 others, then
-# all are moved by three, and then the latent is mirrored:
+# they do on pixels, and why a part of it can be changed alone. Here a square of 16 places of the sky is set to what
+# stands at 16 others, then all are moved by three, and then the latent is mirrored:
 
 # %%
 moved = z.repeat(4, 1, 1, 1)
@@ -319,10 +325,12 @@ for name, (channels, side) in sizes.items():
 show.table(rows)
 
 # %% [markdown]
-# (Seconds for one picture.) **Notice** that what saves is to have *few places*, however they are made: folding costs
-# nothing. What the autoencoder adds is that a place holds 16 numbers, not 768, and that the U-Net need not learn what
-# nobody looks at. The paper compares $f$ from 1 to 32 with as many parameters and as many steps (two million, on one
-# A100): 4 and 8 are best. At $f = 1$ and 2 learning is slow, at 32 too little of the picture is left.
+# (Seconds for one picture.) **Notice** that what saves is to have *few places*, however they are made: folding pixels
+# saves about as much. (The square of attention hardly shows, as it sits on the coarser level.) What the autoencoder
+# adds is that a place holds 16 numbers, not 768, and that the U-Net need not learn what nobody looks at. Our own models
+# do not prove that it pays: they differ in too much. The paper compares $f$ from 1 to 32 with as many parameters and as
+# many steps (two million, on one A100): 4 and 8 are best. At $f = 1$ and 2 learning is slow, at 32 too little of the
+# picture is left.
 #
 # A picture takes many steps, each with two questions (guidance), but only one pass of the decoder. Where does the time
 # go?
@@ -339,6 +347,8 @@ rows = [
 show.table([{"four pictures": name, "seconds": took} for name, took in rows])
 
 # %% [markdown]
+# Nearly all of it goes into the U-Net.
+#
 # ## A reader, trained along
 #
 # The captions of chapter 11 were read by the DAMSM of chapter 06, which had been trained before. Here a small
@@ -355,7 +365,7 @@ print(f"the reader: {reader:,} parameters, the U-Net: {sum(p.numel() for p in sy
 # %% [markdown]
 # ## Taught by one who sees
 #
-# To save a noisy picture one must first find out what it shows. The U-Net does learn that, but slowly, because the
+# To denoise a picture one must first find out what it shows. The U-Net does learn that, but slowly, because the
 # error of what it predicts is mostly one of edges and textures. Networks that were trained to *see* know it already. So
 # in 2024 Sihyun Yu and others ask a network that learns to draw, during training alone, what such a network sees in the
 # clean picture (REPA, "representation alignment"). Theirs, a transformer whose eighth block is asked about the features
@@ -380,8 +390,8 @@ show.source(type(system).draw, type(system).decode)
 # autoencoder has ever said; it shows what it can:
 
 # %%
-caption = "this bird is yellow and has a black crown"
-frames = [to_uint8(frame)[0] for frame in system.frames([caption], seed=5, steps=30, every=1)]
+caption = "a red bird is on the grass"
+frames = [to_uint8(frame)[0].repeat(2, 0).repeat(2, 1) for frame in system.frames([caption], seed=5, steps=30, every=1)]
 show.film(
     np.stack(frames + frames[-1:] * 12),
     alt=f"The guesses for '{caption}', decoded after each of thirty steps: from a cloud of color to a picture.",
@@ -391,7 +401,7 @@ show.film(
 # ## Wider than ever seen
 #
 # No layer of the network has a fixed width: the same weights visit every place, however many there are. So let the
-# noise be twice as wide. Below, the same captions at the size that was trained:
+# noise be twice as wide. Below, the same captions at the size that was trained, 128 x 128:
 
 # %%
 wide = ["a yellow flower in a green meadow", "a red bird in the sky"]
@@ -408,7 +418,7 @@ show.pictures(
 
 # %% [markdown]
 # **Notice** what becomes of the middle. What a picture *contains* was learned from squares, so there may be two flowers
-# where one was asked for, or one of double width. Stable Diffusion has the same habit beyond 512 pixels; models that
+# where one was asked for, or two that grow together. Stable Diffusion has the same habit beyond 512 pixels; models that
 # were trained on several sizes lose it (chapter 19).
 #
 # ## What does the judge say?
@@ -449,10 +459,12 @@ show.table(
 )
 
 # %% [markdown]
-# **Notice** that the latent model keeps less of the captions than the DDPM of chapter 11, which learned two worlds, not
-# three, from a reader that had been trained before, and under the eyes of a CNN that looks at pixels. And it draws four
-# times as many pixels. Of scenes it keeps little more than chance: place and light. Things were not learned; the CNN that
-# taught it to see knows flowers and birds alone, which may be why.
+# **Notice** that the latent model keeps less of birds than the DDPM of chapter 11 (of flowers the errors do not let one
+# say so), which learned two worlds, not three, from a reader that had been trained before, and whose *guesses* the CNN
+# looked at, as it knows pixels. It draws four times as many pixels. And on flowers the AttnGAN, years older, is still
+# ahead: our DDPM and our latent diffusion had less time. Of scenes it keeps twice what chance would, nearly all of
+# it place and light (chapter 15 has the table). Things were not learned; the CNN that taught it to see knows flowers and
+# birds alone, which may be why.
 #
 # ## Play
 
@@ -466,7 +478,7 @@ def paint(caption: str, seed: int, steps: int, guidance_scale: float) -> np.ndar
 
 show.play(
     paint,
-    caption="a white flower with a purple centre",
+    caption="a purple flower in the meadow",
     seed=(0, 50, 1, 0),
     steps=(2, 40, 1, 12),
     guidance_scale=(0.0, 10.0, 0.5, 4.0),
@@ -521,9 +533,10 @@ def divergence_solution(mean: torch.Tensor, log_variance: torch.Tensor) -> torch
 print(check(divergence_solution))
 
 # %% [markdown]
-# What does ours say? In bits it should be about what was counted above, which took each channel for a Gaussian. And for
-# each channel: how much the mean varies from place to place and from picture to picture, and how unsure the encoder is
-# of it.
+# What does ours say? Much more than the bits that were counted above. Those compare an encoder's noise with how much the
+# channel varies; the KL compares with $N(0, 1)$, and where a mean varies by more than 1, most of it is the price of
+# $\mu^2$. Below, for each channel: how much the mean varies from place to place and from picture to picture, and how
+# unsure the encoder is of it.
 
 # %%
 mean, log_variance = codec.moments(many)

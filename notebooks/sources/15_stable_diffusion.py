@@ -69,8 +69,8 @@ show.pictures(
 
 # %% [markdown]
 # After little more than an hour and a half of one core kind, light, place and the larger colors are mostly those asked
-# for; what is small, and most of what happens in a scene, is not yet. All that this chapter does with the model works with any
-# that is trained longer, and at the end with the real one.
+# for; what is small is not yet, and of what happens in a scene hardly anything. All that this chapter does with the
+# model works with any that is trained longer, and at the end with the real one.
 #
 # ## The story
 #
@@ -153,7 +153,7 @@ box(12.3, 1.1, 2.3, 1, f"decoder\n(with the encoder\n{codec_size})", "#E4572E")
 arrow(14.6, 1.6, 15.6, 1.6, "picture\n512²")
 axis.plot((10.8, 10.8, 2.7), (1.1, -0.4, -0.4), color="#2E2A3B", lw=1)
 arrow(2.7, -0.4, 2.7, 1.55)
-axis.text(6.36, -0.75, "50 times: z_(t-1) goes round again", ha="center", fontsize=8.5)
+axis.text(6.36, -0.75, "50 times: z, with less noise, goes round again", ha="center", fontsize=8.5)
 axis.set(xlim=(-0.2, 16), ylim=(-0.9, 4.4))
 axis.axis("off")
 show.figure(
@@ -174,7 +174,7 @@ show.figure(
 # | 1.4 | 1.2 | 225,000 at 512² | another choice of beautiful ones; one caption in ten left out |
 # | 1.5 | 1.2 | 595,000 at 512² | the same; published by Runway in October |
 #
-# The models' cards say 150,000 hours of an A100; of the whole only the U-Net was trained.
+# The models' cards say 150,000 hours of an A100. Only the U-Net was trained; reader and autoencoder were frozen.
 #
 # Ours:
 
@@ -188,7 +188,8 @@ print(f"Stable Diffusion 1.5 saw {theirs / (batch * record['steps']):,.0f} times
 # ## From prompt to pixels
 #
 # All that happens between a caption and a picture, in fifteen lines; everything that they call you know from chapters
-# 10 (CLIP), 11 (sampler), 12 (guidance) and 14 (autoencoder).
+# 10 (CLIP), 11 (sampler), 12 (guidance) and 14 (autoencoder). (The published U-Net predicts the noise, ours $z_0$;
+# `system.process` knows which.)
 
 
 # %%
@@ -206,7 +207,7 @@ def prompt_to_pixels(
         without, asked = system.unet(both, times, context).float().chunk(2)
         return without + s * (asked - without)
 
-    end = 0 if system.released else -1  # what was released stops where a little noise is left
+    end = 0 if system.released else -1  # -1: the last guess of z_0; 0: as released, where a little noise is left
     *_, (z, _) = samplers.ddim(system.process, denoise, z, system.timesteps(steps, "ddim"), end=end)
     return system.decode(z)
 
@@ -226,8 +227,8 @@ show.source(LatentDiffusion.latents, LatentDiffusion.decode)
 # Chapter 14 trained its reader along; this one has CLIP's, frozen. Autoencoder, loss and the number of steps are the
 # same. But CLIP comes with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it
 # had been paid for. (One more thing differs, so what follows is no experiment on the reader alone: the U-Net of this
-# chapter asks the words on both of its levels, and its steps are slower for it.) Which one keeps more of the captions?
-# Facts kept against the guidance scale (chapter 12), measured once by the command in the title:
+# chapter asks the words on both of its levels, so it is larger, and its steps are slower.) Which one keeps more of the
+# captions? Facts kept against the guidance scale (chapter 12), measured once by the command in the title:
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "guidance.json").read_text())
@@ -256,6 +257,7 @@ for world in every:
         (row,) = (r for r in measured["curves"][name] if r["world"] == world.name and r["guidance_scale"] == 5)
         rows[-1] |= {f"{label}: facts kept, s = 5": f"{row['accuracy']:.2f} ± {row['standard_error']:.2f}"}
         rows[-1] |= {f"{label}: FID": row["fid"]}
+    rows[-1]["true pictures: FID"] = row["true_fid"]
 show.table(rows, digits=1)
 (scenes,) = (r for r in measured["curves"]["stable_diffusion"] if r["world"] == "scenes" and r["guidance_scale"] == 5)
 show.table(
@@ -269,9 +271,10 @@ trained = {name: json.loads((DATA / "weights" / f"{name}.json").read_text()) for
 print("; ".join(f"{name}: {r['steps']:,} steps, {r['seconds'] / 60:.0f} minutes" for name, r in trained.items()))
 
 # %% [markdown]
-# **Notice** that the frozen reader keeps more of flowers and birds. Of scenes it knows the place and the time of day, and
-# of all else hardly more than chance does; the other is no better, and guidance hardly helps: who has not understood has
-# nothing to exaggerate.
+# **Notice** that the model with the frozen reader (and the larger U-Net) keeps more of flowers and birds, while its FID
+# (world) is not lower everywhere: to keep more facts is not to look more like true pictures. Of scenes it knows the
+# place and the time of day, of things only a little, such as a color; guidance helps it a little, and the other not at
+# all: who has not understood has nothing to exaggerate. (The panels have axes of their own.)
 #
 # Stable Diffusion 1 takes what comes out of CLIP's text tower; Stable Diffusion 2, and ours, leave its last block out.
 # CLIP's loss looks at one place alone, the end of the caption, so what the last block says at the other words was never
@@ -319,8 +322,9 @@ show.table(
 )
 
 # %% [markdown]
-# (Ours does not draw down to t = 0: its guess at the last timestep is the picture. So little strength begins there, or
-# above.)
+# (Large areas of one color survive much noise: even a tenth of the sketch shows where the flower was. What was empty is
+# filled sooner. And ours does not draw down to t = 0: its guess at the last timestep is the picture,
+# so no strength begins below that.)
 
 # %%
 print(f"the last timestep: {system.timesteps(system.steps, system.sampler)[-1]}")
@@ -337,9 +341,9 @@ def edit(caption: str, hue: str, strength: float, seed: int) -> np.ndarray:
 
 show.play(
     edit,
-    caption="a flower with a yellow centre",
+    caption="a flower in the meadow",
     hue=["red", "blue", "purple"],
-    strength=(0.1, 1.0, 0.1, 0.6),
+    strength=(0.1, 1.0, 0.1, 0.4),
     seed=(0, 30, 1, 0),
     alt="Left a sketch of a flower, right what becomes of it; caption, color of the petals, strength and seed can be changed.",
 )
@@ -381,8 +385,8 @@ show.play(
 # %% [markdown]
 # **Notice** that the new part does not fit the old: half a bird need not find its other half. The model is told of the
 # rest only by what is put back after each step, and it has little time to make its own part fit. RePaint (Lugmayr and
-# others, 2022) goes back to more noise and down again several times at every step; Stable Diffusion's variant sees the
-# rest all the time.
+# others, 2022) jumps back to more noise, and comes down again, many times on the way; Stable Diffusion's variant sees
+# the rest all the time.
 #
 # Click squares to choose them, and again to keep them; the picture is drawn after each click. To go on beyond the edge
 # (*outpainting*) is the same with a larger canvas, of which all but the picture is to be drawn:
@@ -398,11 +402,13 @@ show.pictures(
 )
 
 # %% [markdown]
+# **Notice** the seams: each side became a picture of its own, as the model was trained on squares with one bird in them.
+#
 # ## Weigh words
 #
 # The context is one vector for each word, so a word can be made to count more: its vectors are moved away from those of
 # an empty caption, or towards them. (Words after it have heard of it, as CLIP reads from left to right: with weight 0
-# it does not vanish altogether.) People write it like this:
+# it need not vanish.) In many programs people write it like this:
 
 # %%
 weights = (0, 0.5, 1, 1.5, 2.5)
@@ -424,14 +430,14 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how much red there is at weight 0: the words that follow, and the end of the caption, have heard "red
-# petals", and every place of the picture asks them as well. In the last two pictures all that stands after "petals" is
-# taken from the caption with the other color. Which of the two colors does the picture show? Stable Diffusion's CLIP
-# reads from left to right, too.
+# **Notice** how the red grows with its weight, and that other things can change with it. At weight 0 some of it may be
+# left: the words that follow, and the end of the caption, have heard "red petals", and every place of the picture asks
+# them as well. In the last two pictures all that stands after "petals" is taken from the caption with the other color.
+# Which of the two colors does the picture show? Stable Diffusion's CLIP reads from left to right, too.
 #
 # ## From one caption to another
 #
-# Contexts can be mixed, and noise can: along an arc, because halfway on a straight line it would be too weak.
+# Contexts can be mixed, along a straight line, and noise along an arc, because halfway on a line it would be too weak.
 
 # %%
 first, last = "a purple flower at night", "a yellow bird in the snow"
@@ -476,18 +482,21 @@ show.table(
     [
         {
             "part": row["part"],
-            "numbers": row["precision"],
+            "precision": row["precision"],
             "on": row["hardware"],
             "seconds": row["ours"]["seconds"],
             "peak MiB": row["ours"]["peak MiB"],
             "our time / diffusers'": row["time ratio"],
             "our memory / diffusers'": row["memory ratio"],
         }
-        for row in measured
+        for row in sorted(measured, key=lambda row: (row["hardware"], row["part"], row["precision"]))
         if "time ratio" in row
     ],
     digits=3,
 )
+
+# %% [markdown]
+# A picture takes fifty steps and one decoding: minutes on a laptop, about a second on such a GPU.
 
 # %% [markdown]
 # ## Exercise: noise between noises
@@ -536,21 +545,22 @@ def mixed_solution(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
 print(check(mixed_solution))
 
 # %% [markdown]
-# And this is why: noise that is too weak, drawn to its end.
+# And if the noise is too weak? Halfway on a line it is by a third, and our network forgives it mostly. So below there is
+# also one with half of that:
 
 # %%
 side = system.size // system.autoencoder.factor
 a, b = (noise(seed, 1, system.autoencoder.z, side, side) for seed in (5, 6))
-halves = {"on the line": (a + b) / 2, "on the arc": mixed_solution(a, b, 0.5)}
+halves = {"on the arc": mixed_solution(a, b, 0.5), "on the line": (a + b) / 2, "half of that": (a + b) / 4}
 drawn = [system.draw([first], z=z, sampler="ddim", steps=20) for z in halves.values()]
 deviations = zip(halves.items(), drawn, strict=True)
 show.pictures(
     torch.cat(drawn),
     [f"{name}: noise {z.std():.2f}, picture {picture.std():.2f}" for (name, z), picture in deviations],
-    columns=2,
+    columns=3,
     inches=2.6,
-    alt="The middle of two noises, drawn to its end: on the left that on the straight line, on the right that on the arc. "
-    "Above each the standard deviation of the noise and of the picture.",
+    alt="The middle of two noises, drawn to its end: that on the arc, that on the straight line, and half of that. "
+    "Below each the standard deviation of the noise and of the picture.",
 )
 
 # %% [markdown]

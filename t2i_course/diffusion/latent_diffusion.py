@@ -314,8 +314,6 @@ class Reader:
 
     @torch.no_grad()
     def __call__(self, captions: Sequence[str]) -> Tensor:
-        if isinstance(captions, str):
-            raise ValueError("Give a list of captions, not one string.")
         if any("(" in caption for caption in captions):
             return weighted(self.plain, self.tokens_of, captions)
         return self.plain(captions)

@@ -233,8 +233,6 @@ def ddim(
 
     end: the timestep after the last one; Stable Diffusion stops at 0, where a little noise is left.
     """
-    if eta and draw is None:
-        raise ValueError(f"eta={eta} adds fresh noise: give draw.")
     for t, s in pairwise([*ts, end]):
         x0, eps, _ = guess(process, denoise, x, t, clip)
         signal, sigma = process.at(s, x)

@@ -125,6 +125,8 @@ def build(config: Config) -> nn.ModuleDict:
 
 def word_numbers(captions: Sequence[str], names: Sequence[str]) -> Tensor:
     """Numbers of words (B, LENGTH); the empty caption is padding alone. UnknownWord for words that no world knows."""
+    if isinstance(captions, str):
+        raise ValueError("Give a list of captions, not one string.")
     tokens = torch.zeros(len(captions), LENGTH, dtype=torch.long)
     told = [i for i, caption in enumerate(captions) if caption.strip()]
     if told:

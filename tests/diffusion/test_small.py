@@ -201,6 +201,8 @@ def test_the_empty_caption_and_words_that_nobody_knows():
     assert numbers.shape == (3, small.LENGTH)
     assert not numbers[1].any()
     assert numbers[0, :3].all()
+    with pytest.raises(ValueError, match="a list of captions"):
+        small.word_numbers("a red flower", ("flowers", "birds"))
     with pytest.raises(UnknownWord, match="zebra"):
         small.word_numbers(["a zebra"], ("flowers", "birds"))
     for name in worlds.NAMES:  # no caption of the worlds is cut
