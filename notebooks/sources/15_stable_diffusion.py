@@ -418,10 +418,10 @@ mixed_up = []
 for first, then in ((red, blue), (blue, red)):
     context = system.read([first])
     context[:, 6:] = system.read([then])[:, 6:]  # what stands after "petals"
-    mixed_up.append(system.draw([first], seed=4, context=context))
+    mixed_up.append(system.draw([first], seed=3, context=context))
 show.pictures(
     # one by one, so that all start with the same noise
-    torch.cat([*(system.draw([text], seed=4) for text in texts), *mixed_up]),
+    torch.cat([*(system.draw([text], seed=3) for text in texts), *mixed_up]),
     [*(f"(red petals:{w})" for w in weights), 'red, then as after "blue"', 'blue, then as after "red"'],
     columns=7,
     inches=1.4,
@@ -430,17 +430,17 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how the red grows with its weight, and that other things can change with it. At weight 0 some of it may be
-# left: the words that follow, and the end of the caption, have heard "red petals", and every place of the picture asks
+# **Notice** how the red grows with its weight, until it takes the centre, too, and other things change with it. At
+# weight 0 some of it may be left: the words that follow, and the end of the caption, have heard "red petals", and every place of the picture asks
 # them as well. In the last two pictures all that stands after "petals" is taken from the caption with the other color.
-# Which of the two colors does the picture show? Stable Diffusion's CLIP reads from left to right, too.
+# Which of the two colors do these pictures show? Stable Diffusion's CLIP reads from left to right, too.
 #
 # ## From one caption to another
 #
 # Contexts can be mixed, along a straight line, and noise along an arc, because halfway on a line it would be too weak.
 
 # %%
-first, last = "a purple flower at night", "a yellow bird in the snow"
+first, last = "a purple flower at night", "a yellow bird that is in the snow"
 way = system.between(first, last, 9, seeds=(5, 6), steps=20, sampler="ddim")
 show.pictures(
     way,
