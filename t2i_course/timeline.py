@@ -386,6 +386,7 @@ RECIPES: dict[str, str] = (
     | {
         "small_kl_f8_aligned": "t2i_course.codec.autoencoder:aligned_recipe",
         "world_cnn": "t2i_course.judge.recogniser:world_cnn_recipe",
+        "scene_cnn": "t2i_course.judge.recogniser:scene_cnn_recipe",
         "char_cnn_rnn": "t2i_course.text.char_cnn_rnn:recipe",
         "aligndraw": "t2i_course.vae.aligndraw:recipe",
         "sharpen": "t2i_course.vae.sharpen:recipe",

@@ -250,19 +250,19 @@ def recipe(
     Whole pictures would cost four times as much and teach no more, as the network is a convolution throughout. The
     course's own CNN compares what it sees in pictures and copies; the discriminator joins at `gan_from`. kl_weight is
     large, so that the decoder has learned from noisy latents: those that a small network draws are never quite right.
-    noise and aligned: see losses.py; the features to be predicted are those of the course's CNN.
+    noise and aligned: see losses.py; the features to be predicted are those of the CNN that knows the picture's world.
     """
     from t2i_course import worlds
     from t2i_course.judge.metrics import psnr, ssim
-    from t2i_course.nn.world_cnn import WIDTHS, Eyes
+    from t2i_course.nn.world_cnn import CNN_OF, WIDTHS, Eyes, load_trunk
     from t2i_course.show.files import grid
     from t2i_course.training import Recipe
     from t2i_course.worlds.base import to_uint8
 
     from .losses import PatchDiscriminator, compared_by, feature_head, losses
 
-    eyes = Eyes()
-    perceptual = compared_by(eyes.trunk)
+    perceptual = compared_by(load_trunk())
+    eyes = [Eyes(CNN_OF[world]) for world in worlds.NAMES if aligned]  # in the order of the worlds in a batch
     place = 16  # pixels of a picture that the CNN sees as one place, at half its size
     config, factor = SMALL[name], 2 ** (len(SMALL[name].mults) - 1)
     if not 0 < crop <= 128 or crop % factor:
@@ -287,7 +287,8 @@ def recipe(
         seen = None
         if aligned:
             with torch.no_grad():
-                seen = eyes.to(batch.pictures.device).encode(batch.pictures)
+                of_worlds = zip(eyes, batch.pictures.chunk(len(eyes)), strict=True)
+                seen = torch.cat([knows.to(pictures.device).encode(pictures) for knows, pictures in of_worlds])
             rows, columns = (slice(start // place, (start + crop) // place) for start in (top, left))
             seen = seen[:, :, rows, columns]
         x = batch.pictures[:, :, top : top + crop, left : left + crop]

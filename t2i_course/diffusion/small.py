@@ -7,16 +7,16 @@
     ldm_clip  the same, but its reader is CLIP,     Rombach and Esser 2022: Stable Diffusion
               trained before, and frozen
 
-What is new since DDPM is in the recipe, and makes an hour of a laptop enough. Some places, 8x8 of pixels or 2x2 of a
-latent, are one for the network, which predicts the picture itself, as it is simpler than its noise; fine detail passes
-by (Karras et al. 2022). The latents are those of an autoencoder that was trained with diffusion in mind
-(codec/losses.py). The schedule is a cosine (Nichol and Dhariwal 2021), shifted to more noise (after Hoogeboom et al.
-2023), and no timestep pulls much harder than another (`v_weight`; Salimans and Ho 2022). Every block hears what the
-caption says as a whole, as in GLIDE (Nichol et al. 2021). A network that has learned to see helps (alignment.py; Yu et
-al. 2024), and Muon (nn/muon.py) is the optimiser. Up to four captions of a picture are read at once in training (as
-released, GAN-INT-CLS and StackGAN average several): any one, and then those that add most to what is known; drawing
-reads one. The captions of one picture in ten are left out, so that guidance knows what a picture without a caption is
-(Ho and Salimans 2022).
+What is new since DDPM is in the recipe, and makes an hour of a laptop enough. The network predicts the picture itself,
+as it is simpler than its noise; fine detail passes by (Karras et al. 2022). 8x8 pixels are one place for it, or 2x2
+places of a latent, whose autoencoder was trained with diffusion in mind (codec/losses.py). The schedule is a cosine
+(Nichol and Dhariwal 2021), shifted to more noise (after Hoogeboom et al. 2023). No timestep pulls much harder than
+another (`v_weight`; Salimans and Ho 2022), but those at which shapes emerge from the noise come most often
+(`timesteps`; Esser et al. 2024). Every block hears what the caption says as a whole, as in GLIDE (Nichol et al. 2021).
+A network that has learned to see helps (alignment.py; Yu et al. 2024), and Muon (nn/muon.py) is the optimiser. Up to
+four captions of a picture are read at once in training (as released, GAN-INT-CLS and StackGAN average several): any
+one, and then those that add most to what is known; drawing reads one. The captions of one picture in ten are left out,
+so that guidance knows what a picture without a caption is (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from t2i_course.nn.losses import likeness
 from t2i_course.nn.muon import Muon
 from t2i_course.nn.unet import Config as UNetConfig
 from t2i_course.nn.unet import UNet
-from t2i_course.nn.world_cnn import Eyes
+from t2i_course.nn.world_cnn import CNN_OF, Eyes
 from t2i_course.paths import DATA, cache_folder, write_atomically
 from t2i_course.text.bert import BERT
 from t2i_course.text.bert import Config as BERTConfig
@@ -90,6 +90,8 @@ class Config:
     def __post_init__(self):
         if self.codec and self.perceived:
             raise ValueError("What latents show cannot be perceived: the CNN knows pixels.")
+        if self.perceived and len({CNN_OF[world] for world in self.worlds}) > 1:
+            raise ValueError(f"What one CNN perceives are worlds that it knows; none knows {', '.join(self.worlds)}.")
 
     @property
     def process(self) -> Process:
@@ -212,7 +214,7 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
 
     config = SMALL[name]
     codec, process = codec_of(config), config.process
-    eyes = Eyes() if config.perceived else None
+    eyes = Eyes(CNN_OF[config.worlds[0]]) if config.perceived else None
     reader = cache(partial(reader_of, config=config))  # a frozen one is loaded once
     if batch_size < 1 or batch_size % len(config.worlds):
         raise ValueError(f"batch_size={batch_size}: a multiple of {len(config.worlds)}, as many of each world.")
@@ -233,7 +235,7 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
         columns = columns[: np.random.randint(1, len(columns) + 1)]
         told = [["" if out else c for c, out in zip(column, left_out, strict=True)] for column in columns]
         context = torch.cat([reader(net).plain(captions) for captions in told], 1)
-        t = torch.randint(0, len(process.alpha_bar), (len(x0),), device=x0.device)
+        t = timesteps(process, len(x0)).to(x0.device)
         eps = torch.randn_like(x0)
         x_t = process.add_noise(x0, t, eps)
         prediction, middle = with_middle(net["unet"], x_t, t, context)
@@ -268,6 +270,15 @@ def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
     )
 
 
+def timesteps(process: Process, n: int) -> Tensor:
+    """Timesteps (n,) to learn from: two of three are between 0.23 and 0.60 of the way, where shapes emerge.
+
+    "Scaling Rectified Flow Transformers", Esser et al. 2024, section 3.1: sigmoids of normal random numbers.
+    """
+    way = torch.sigmoid(0.8 * torch.randn(n) - 0.4)
+    return (len(process.alpha_bar) * way).long().clamp(max=len(process.alpha_bar) - 1)
+
+
 def batches(
     config: Config, codec: Folded, batch_size: int, seed: int, start: int
 ) -> Iterator[tuple[Tensor, list[list[str]], Tensor | None]]:
@@ -278,8 +289,8 @@ def batches(
     """
     share, known = batch_size // len(config.worlds), {name: worlds.load(name) for name in config.worlds}
     stored = {name: _stored(world, config, codec.inside) for name, world in known.items()}
-    eyes = Eyes() if config.aligned or config.perceived else None
-    looks = {name: _stored(world, config, eyes) for name, world in known.items() if eyes}
+    watched = config.aligned or config.perceived
+    looks = {name: _stored(world, config, Eyes(CNN_OF[name])) for name, world in known.items() if watched}
     written = cache(lambda name, i: captions_of(known[name], i))
     for step in count(start):
         rng, told, rows, seen = np.random.default_rng([seed, step]), [], [], []
@@ -287,11 +298,11 @@ def batches(
             chosen = rng.integers(PICTURES, size=share)
             told += [telling(written(name, int(i)), config.captions, rng) for i in chosen]
             rows.append(stored[name][chosen])
-            seen += [looks[name][chosen]] if eyes else []
+            seen += [looks[name][chosen]] if watched else []
         rows = np.concatenate(rows)
         x = torch.from_numpy(rows).float() if config.codec else to_float(rows)
         columns = [list(column) for column in zip(*told, strict=True)]
-        yield F.pixel_unshuffle(x, codec.fold), columns, torch.from_numpy(np.concatenate(seen)) if eyes else None
+        yield F.pixel_unshuffle(x, codec.fold), columns, torch.from_numpy(np.concatenate(seen)) if watched else None
 
 
 def captions_of(world, index: int, n: int = 12) -> list[tuple[str, tuple[str, ...]]]:

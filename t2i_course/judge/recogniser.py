@@ -335,22 +335,24 @@ def augmented(x: Tensor) -> Tensor:
 # --- training and measuring -------------------------------------------------------------------------------------------
 
 
-def recipe(world, pictures: int = 40_000, steps: int = 4000, batch_size: int = 128, checked: int = 1000) -> Recipe:
+def recipe(
+    world, pictures: int = 40_000, steps: int = 4000, batch_size: int = 128, checked: int = 1000, novel: float = 0.2
+) -> Recipe:
     """How the recogniser of a world is trained.
 
-    It sees `pictures` of the split train and a fifth as many of novel: a judge that never met a pair of attributes
-    would not believe its eyes. The pictures of novel that systems are judged by are not among them.
+    It sees `pictures` of the split train and `novel` times as many of novel: a judge that never met a pair of
+    attributes would not believe its eyes. The pictures of novel that systems are judged by are not among them.
     """
     reader = Recogniser(world).reader  # made here, as it draws random numbers that belong to no step
-    more, kept = pictures // 5, PICTURES["novel"]
+    more, kept = round(novel * pictures), PICTURES["novel"]
 
     def batches(seed, start):
         seen = cached_pictures(world, "train", SIZE, pictures)
-        novel = cached_pictures(world, "novel", SIZE, kept + more)
+        others = cached_pictures(world, "novel", SIZE, kept + more) if more else ()
         specs = [world.spec("train", i) for i in range(pictures)] + [world.spec("novel", kept + i) for i in range(more)]
         for step in count(start):
             chosen = np.random.default_rng([seed, step]).integers(len(specs), size=batch_size).tolist()
-            x = np.stack([seen[i] if i < pictures else novel[kept + i - pictures] for i in chosen])
+            x = np.stack([seen[i] if i < pictures else others[kept + i - pictures] for i in chosen])
             of_batch = [specs[i] for i in chosen]
             yield augmented(to_float(x)), reader.targets(of_batch, [world.truth(spec) for spec in of_batch])
 
@@ -440,6 +442,21 @@ def world_cnn_recipe(name: str = "world_cnn", *, steps: int = 1600, batch_size: 
         evaluate=evaluate,
         leave_out=("readers.",),
     )
+
+
+def scene_cnn_recipe(name: str = "scene_cnn", *, steps: int = 1500, batch_size: int = 128) -> Recipe:
+    """How the CNN of `nn.world_cnn` that knows scenes learns: as the judge's, apart from it, and without novel."""
+    from t2i_course import worlds
+
+    world = worlds.load("scenes")
+
+    def build():
+        model = Recogniser(world)
+        model.trunk = Trunk()  # a second one: from the same seed, the first starts with the numbers of the judge's
+        return model
+
+    judge = recipe(world, PICTURES["train"], steps, batch_size, novel=0)
+    return replace(judge, name=name, build=build, leave_out=("reader.",), record={})
 
 
 DAMAGES = {

@@ -34,7 +34,10 @@ def add(records: Sequence[str | Path]) -> list[dict]:
     for file in records:
         try:
             record = json.loads(Path(file).read_text("utf-8"))
-            row = {name: record[name] for name in KEPT} | {"options": record.get("options", {})}
+            row = {name: record[name] for name in KEPT}
+            # Of a file, such as the Stage I below a Stage II, the name: folders differ between machines.
+            options = record.get("options", {}).items()
+            row["options"] = {name: Path(v).name if isinstance(v, str) else v for name, v in options}
             if not row["metrics"]:
                 raise KeyError("metrics")
         except FileNotFoundError:

@@ -1,7 +1,7 @@
 """The world's CNN: a small residual network, to the pictures of the worlds what Inception is to photographs.
 
-The judge's recognisers are built on it. The text encoders of the GAN years learn which pictures fit which captions from
-the features of another one, trained apart (`load_trunk`): a generator must never be led by the network that judges it.
+The judge's recognisers are built on it. What learns from features of pictures gets those of others, trained apart
+(`load_trunk`): a generator must never be led by the network that judges it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from t2i_course.weights import load_weights
 SIZE = 64  # of the pictures that it knows
 WIDTHS = (32, 64, 192)  # channels at 32x32, 16x16, 8x8
 REGION = WIDTHS[1] + WIDTHS[2]  # numbers of a region, see `regions`
+CNN_OF = {"flowers": "world_cnn", "birds": "world_cnn", "scenes": "scene_cnn"}  # which one knows a world
 
 
 class ResBlock(nn.Module):
@@ -56,20 +57,24 @@ def regions(fine: Tensor, coarse: Tensor) -> Tensor:
     return torch.cat([F.avg_pool2d(fine, 2), coarse], 1)
 
 
-def load_trunk() -> Trunk:
-    """The trunk that ships with the course, trained to name the attributes of flowers and birds; frozen."""
-    file = DATA / "weights" / "world_cnn.safetensors"
+def load_trunk(name: str = "world_cnn") -> Trunk:
+    """A trunk that ships with the course, frozen: it was trained to name what the pictures of its worlds show.
+
+    The "world_cnn" knows flowers and birds, and taught all that learned before there were captions of scenes to draw;
+    the "scene_cnn" knows scenes.
+    """
+    file = DATA / "weights" / f"{name}.safetensors"
     model = nn.ModuleDict({"trunk": Trunk()})
-    load_weights(model, file, f"Train it: t2i train world_cnn --export {file}")
+    load_weights(model, file, f"Train it: t2i train {name} --export {file}")
     return model["trunk"].requires_grad_(False).eval()
 
 
 class Eyes(nn.Module):
-    """What the trunk that ships with the course sees in pictures of any size, where only what they show matters."""
+    """What a trunk that ships with the course sees in pictures of any size, where only what they show matters."""
 
-    def __init__(self):
+    def __init__(self, name: str = "world_cnn"):
         super().__init__()
-        self.trunk = load_trunk()
+        self.trunk = load_trunk(name)
 
     def encode(self, x: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] -> (B, 192, 8, 8)."""

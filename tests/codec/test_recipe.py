@@ -11,11 +11,16 @@ from t2i_course.codec.autoencoder import SMALL, Autoencoder
 from t2i_course.codec.losses import compared_by
 
 
+def three_pictures():
+    """One of each world."""
+    return next(worlds.mixed_batches(worlds.NAMES, "val", 128, 3, n=2))
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_the_discriminator_joins_late(name):
     recipe = timeline.recipe(name, gan_from=3)
     net = recipe.build().train()
-    batch = next(worlds.load("flowers").batches("val", 128, 2, n=2))
+    batch = three_pictures()
     early, late = (list(recipe.losses(net, (step, batch))) for step in (2, 3))
     assert [part for part, _ in early] == ["autoencoder"]
     assert [part for part, _ in late] == ["autoencoder", "discriminator"]
@@ -26,7 +31,7 @@ def test_an_aligned_one_is_told_what_the_cnn_sees():
     for name in ("small_kl_f8", "small_kl_f8_aligned"):
         made = timeline.recipe(name)
         net = made.build().train()
-        ((_, terms),) = made.losses(net, (0, next(worlds.load("birds").batches("val", 128, 2, n=2))))
+        ((_, terms),) = made.losses(net, (0, three_pictures()))
         assert ("likeness" in terms) == ("head" in net) == (name == "small_kl_f8_aligned")
         exported = {key.split(".")[0] for key in net.state_dict() if not key.startswith(made.leave_out)}
         assert exported == {"autoencoder"}
@@ -35,18 +40,20 @@ def test_an_aligned_one_is_told_what_the_cnn_sees():
 def test_what_is_seen_is_what_the_part_shows(monkeypatch):
     """The CNN looks at whole pictures; each part has its own places of what was seen, and all parts have their turn."""
     from t2i_course.codec import losses
-    from t2i_course.nn.world_cnn import Eyes
+    from t2i_course.nn.world_cnn import CNN_OF, Eyes
 
     given = []
     monkeypatch.setattr(
         losses, "losses", lambda net, x, perceptual, **options: given.append((x, options["seen"])) or ()
     )
     recipe = autoencoder.recipe("small_kl_f8", aligned=0.3)
-    net, batch = recipe.build(), next(worlds.load("flowers").batches("val", 128, 2, n=2))
+    net, batch = recipe.build(), three_pictures()
     torch.manual_seed(0)
     for _ in range(100):
         list(recipe.losses(net, (0, batch)))
-    whole, places, turns = Eyes().encode(batch.pictures), range(5), Counter()
+    known = zip(worlds.NAMES, batch.pictures.split(1), strict=True)
+    whole = torch.cat([Eyes(CNN_OF[world]).encode(pictures) for world, pictures in known])
+    places, turns = range(5), Counter()
     for x, seen in given:
         (at,) = [(i, j) for i in places for j in places if torch.equal(x, _part(batch.pictures, 16 * i, 16 * j, 64))]
         torch.testing.assert_close(seen, _part(whole, *at, 4))

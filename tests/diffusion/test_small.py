@@ -124,7 +124,7 @@ def test_what_is_perceived_is_the_guess_of_the_picture(few_pictures, monkeypatch
     recipe = small.recipe("ddpm", batch_size=4)
     net, (x0, columns, seen) = recipe.build(), next(recipe.batches(0, 0))
     t, eps = torch.full((4,), 600), torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(torch, "randint", lambda *_, **__: t)
+    monkeypatch.setattr(small, "timesteps", lambda *_: t)
     monkeypatch.setattr(torch, "randn_like", lambda _: eps)
     perceived = []
     for said in (config.process.target(x0, t, eps), torch.zeros_like(x0)):
@@ -169,9 +169,30 @@ def test_homework_3_knows_the_noise_of_the_small_ddpm():
     assert torch.equal(space["ALPHA_BAR"], SMALL["ddpm"].process.alpha_bar.float())
 
 
-def test_latents_cannot_be_perceived():
+def test_latents_cannot_be_perceived_nor_what_no_cnn_knows():
     with pytest.raises(ValueError, match="knows pixels"):
         replace(SMALL["ldm"], perceived=0.5)
+    with pytest.raises(ValueError, match="none knows birds, scenes"):
+        replace(SMALL["ddpm"], worlds=("birds", "scenes"))
+
+
+def test_all_timesteps_are_learned_from_but_those_in_the_middle_most():
+    torch.manual_seed(0)
+    t = small.timesteps(SMALL["ldm"].process, 20_000)
+    assert (t.dtype, t.min() >= 0, t.max() < 1000) == (torch.long, True, True)
+    within = ((t > 232) & (t < 599)).float().mean().item()  # a standard deviation on both sides of the median
+    assert within == pytest.approx(0.683, abs=0.015)
+    assert (t < 100).any()
+    assert (t > 900).any()
+
+
+def test_each_world_is_seen_by_the_cnn_that_knows_it(few_pictures):
+    seen = next(small.batches(SMALL["ldm"], small.codec_of(SMALL["ldm"]), 9, 0, 0))[2].split(3)
+    for world, mine in zip(worlds.NAMES, seen, strict=True):
+        (true,) = worlds.load(world).batches("train", 128, 6, n=6, shuffle=False)
+        every = {name: Eyes(name).encode(true.pictures).half() for name in ("world_cnn", "scene_cnn")}
+        here = {name: any(torch.allclose(mine[0], look, atol=2e-3) for look in looks) for name, looks in every.items()}
+        assert here == {"world_cnn": world != "scenes", "scene_cnn": world == "scenes"}
 
 
 def test_eyes_look_at_pictures_of_the_size_of_their_system(few_pictures):

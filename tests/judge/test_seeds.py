@@ -54,6 +54,11 @@ def test_a_run_with_options_or_fewer_steps_is_another_one(record, capsys):
     assert [(row["options"], row["steps"]) for row in seeds.load()] == [({"others": 0}, 10), ({}, 5), ({}, 10)]
 
 
+def test_of_a_file_among_the_options_its_name_is_kept(record):
+    (row,) = seeds.add([record("a.json", options={"stage1": "runs/of/stage_1.safetensors", "others": 0})])
+    assert row["options"] == {"stage1": "stage_1.safetensors", "others": 0}
+
+
 def test_without_records_what_is_known_is_shown_and_nothing_is_written(record):
     assert seeds.add([]) == []
     assert not seeds.FILE.exists()

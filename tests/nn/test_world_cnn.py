@@ -1,27 +1,30 @@
-"""The world's CNN that text encoders learn from: recorded, frozen, and not the one that judges."""
+"""The world's CNNs that others learn from: recorded, frozen, and not those that judge."""
 
 import json
 
+import pytest
 import torch
 
-from t2i_course import worlds
-from t2i_course.judge.recogniser import Recogniser, world_cnn_recipe
-from t2i_course.nn.world_cnn import load_trunk
+from t2i_course import timeline, worlds
+from t2i_course.judge.recogniser import Recogniser
+from t2i_course.nn.world_cnn import CNN_OF, load_trunk
 from t2i_course.paths import DATA
 
 
-def test_the_shipped_trunk_is_frozen_and_recorded():
-    trunk = load_trunk()
+@pytest.mark.parametrize("name", sorted(set(CNN_OF.values())))
+def test_the_shipped_trunks_are_frozen_and_recorded(name):
+    trunk = load_trunk(name)
     assert not trunk.training
     assert not any(p.requires_grad for p in trunk.parameters())
-    record = json.loads((DATA / "weights" / "world_cnn.json").read_text())
+    record = json.loads((DATA / "weights" / f"{name}.json").read_text())
     assert min(record["metrics"].values()) > 0.9
 
 
-def test_from_the_same_seed_it_starts_elsewhere_than_the_judge():
+@pytest.mark.parametrize("world", CNN_OF)
+def test_from_the_same_seed_they_start_elsewhere_than_the_judges(world):
     """A judge and the eyes that a generator learns from must not be two copies of one network."""
-    starts = []
-    for build in (lambda: Recogniser(worlds.load("flowers")).trunk, lambda: world_cnn_recipe().build()["trunk"]):
+    starts, recipe = [], timeline.recipe(CNN_OF[world])
+    for build in (lambda: Recogniser(worlds.load(world)).trunk, lambda: recipe.build().trunk):
         torch.manual_seed(0)
         starts.append(build().state_dict())
     judge, mine = starts
