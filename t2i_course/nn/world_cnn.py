@@ -60,8 +60,7 @@ def regions(fine: Tensor, coarse: Tensor) -> Tensor:
 def load_trunk(name: str = "world_cnn") -> Trunk:
     """A trunk that ships with the course, frozen: it was trained to name what the pictures of its worlds show.
 
-    The "world_cnn" knows flowers and birds, and taught all that learned before there were captions of scenes to draw;
-    the "scene_cnn" knows scenes.
+    The "world_cnn" knows flowers and birds, the "scene_cnn" scenes.
     """
     file = DATA / "weights" / f"{name}.safetensors"
     model = nn.ModuleDict({"trunk": Trunk()})
