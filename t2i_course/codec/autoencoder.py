@@ -114,8 +114,7 @@ class Encoder(nn.Sequential):
     """Pictures (B, 3, H, W) -> (B, out, H / f, W / f)."""
 
     def __init__(self, config: Config, out: int):
-        widths, rows = [config.dim * mult for mult in config.mults], []
-        dim = config.dim
+        widths, rows, dim = [config.dim * mult for mult in config.mults], [], config.dim
         for level, width in enumerate(widths):
             for _ in range(config.blocks):
                 rows.append(row(dim, width, level in config.attend, config.groups))

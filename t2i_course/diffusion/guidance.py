@@ -2,6 +2,7 @@
 
     classifier guidance       eps - s sqrt(1 - alpha_bar) grad log p(y | x_t)    Dhariwal and Nichol 2021, algorithm 2
                               (algorithm 1 moves the mean of each step of `ddpm` instead: its `push`)
+    CLIP guidance             the same with how well x_t fits the caption        Nichol et al. 2021 (GLIDE), section 2.4
     classifier-free guidance  uncond + s (cond - uncond)                         Ho and Salimans 2022, equation 6
 
 s is the guidance scale: 0 leaves the model as it is with a classifier; without one, 0 forgets the caption, 1 is the
@@ -70,7 +71,24 @@ def classified(classifier: Callable[[Tensor, Tensor], Tensor], classes: Tensor) 
     """log p(class | x_t) of a classifier with logits (B, classes), for `by_gradient`; classes (B,), or (1,) for all."""
 
     def log_likelihood(x: Tensor, t: int) -> Tensor:
+        if len(classes) not in (1, len(x)):
+            raise ValueError(f"{len(x)} pictures have as many classes, or one for all, not {len(classes)}.")
         return classifier(x, _times(x, t)).log_softmax(1)[torch.arange(len(x), device=x.device), classes]
+
+    return log_likelihood
+
+
+def fitting(similarity: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, int], Tensor]:
+    """How well x_t fits, in the place of log p(caption | x_t), for `by_gradient`.
+
+    similarity(x_t, t) -> scaled cosines (captions, B) of a CLIP that knows noise: a caption for each, or one for all.
+    """
+
+    def log_likelihood(x: Tensor, t: int) -> Tensor:
+        table = similarity(x, _times(x, t))
+        if len(table) not in (1, len(x)):
+            raise ValueError(f"{len(x)} pictures have as many captions, or one for all, not {len(table)}.")
+        return table[0] if len(table) == 1 else table.diagonal()
 
     return log_likelihood
 

@@ -29,7 +29,7 @@ from t2i_course.worlds.base import to_float
 
 from . import process as samplers
 from .guidance import classifier_free
-from .process import Denoise, Process
+from .process import Denoise, Process, evenly, from_end_to_end
 
 Steps = Iterator[tuple[Tensor, Tensor]]
 
@@ -118,15 +118,16 @@ class LatentDiffusion:
         """
         steps, sampler = self.steps if steps is None else steps, sampler or self.sampler
         guidance_scale = self.guidance_scale if guidance_scale is None else guidance_scale
+        if not isinstance(guidance_scale, int | float):
+            raise ValueError(f"guidance_scale={guidance_scale!r}: it is a number.")
         if isinstance(captions, str) or not captions:
             raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
-        for given in (start, beside):
-            if given is not None and len(given) != len(captions):
-                raise ValueError(f"{len(given)} pictures need as many captions, not {len(captions)}.")
+        n = len(captions)
+        if wrong := [len(given) for given in (start, beside, context, z) if given is not None and len(given) != n]:
+            raise ValueError(f"{n} captions need as many pictures, contexts or latents, not {wrong[0]}.")
         context = self.read(list(captions)) if context is None else context
-        null = self.read([negative] * len(captions))
-        z = self._noise(len(captions), seed, size) if z is None else z
-        z = z.to(context.device)  # float32, whatever the networks are
+        null = self.read([negative] * n)
+        z = (self._noise(n, seed, size) if z is None else z).to(context.device)  # float32, whatever the networks are
         ts = self.timesteps(steps, sampler, 1.0 if start is None else strength)
         if start is not None:
             z = self.process.add_noise(start, ts[0], z)
@@ -137,7 +138,7 @@ class LatentDiffusion:
             return self.unet(x.to(c.dtype), t, c).float()
 
         denoise = classifier_free(model, context, null, guidance_scale)
-        way = self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, len(captions)))
+        way = self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, n))
         yield from tqdm(way, "drawing", len(ts), leave=False, disable=None)
 
     def frames(
@@ -192,7 +193,7 @@ class LatentDiffusion:
         for name in options.keys() & {"size", "start", "strength", "beside"}:
             raise ValueError(f"inpaint takes no {name}: the picture and the mask say it.")
         if len(pictures) != len(captions):
-            raise ValueError(f"{len(pictures)} pictures need as many captions, not {len(captions)}.")
+            raise ValueError(f"{len(captions)} captions need as many pictures, not {len(pictures)}.")
         if mask.shape != (len(pictures), 1, *pictures.shape[2:]):
             raise ValueError(f"The mask is {(len(pictures), 1, *pictures.shape[2:])}, not {tuple(mask.shape)}.")
         pictures = pictures.to(next(self.unet.parameters()).device).float()
@@ -217,6 +218,8 @@ class LatentDiffusion:
         Without another sampler it is DDIM where DDPM is the usual one, whose fresh noise would make the pictures jump.
         """
         options = {"sampler": "ddim" if self.sampler == "ddpm" else self.sampler} | options
+        if n < 1:
+            raise ValueError(f"n={n}: at least one picture.")
         ways = torch.linspace(0, 1, n)
         both = self.read([first, last])
         context = torch.stack([torch.lerp(*both, way.item()) for way in ways])
@@ -237,11 +240,11 @@ class LatentDiffusion:
         return self.autoencoder.decode((latents / self.scale).to(next(self.unet.parameters()))).float().clamp(-1, 1)
 
     def _noise(self, batch: int, seed: int, size: int | tuple[int, int] | None) -> Tensor:
-        height, width = (size, size) if isinstance(size, int) else size or (self.size, self.size)
+        sides = size if isinstance(size, tuple | list) else (self.size if size is None else size,) * 2
         step = self.autoencoder.factor * 2 ** (len(self.unet.config.mults) - 1)
-        if height % step or width % step:
-            raise ValueError(f"size={size}: height and width must be multiples of {step}.")
-        return noise(seed, batch, self.autoencoder.z, *(n // self.autoencoder.factor for n in (height, width)))
+        if len(sides) != 2 or not all(isinstance(n, int) and n > 0 and n % step == 0 for n in sides):
+            raise ValueError(f"size={size!r}: height and width must be multiples of {step}.")
+        return noise(seed, batch, self.autoencoder.z, *(n // self.autoencoder.factor for n in sides))
 
     def timesteps(self, steps: int, sampler: str, strength: float = 1.0) -> list[int]:
         """Those that a sampler visits, from much noise to little; of them the last `strength`, at least one.
@@ -253,8 +256,8 @@ class LatentDiffusion:
         if sampler not in SAMPLERS:
             raise ValueError(f"There is no sampler {sampler!r}. There are: {', '.join(SAMPLERS)}.")
         below = ("ddim", "plms", "ddpm") if self.released else ("plms", "heun")
-        from_below = samplers.evenly(self.process, steps, int(self.released))
-        ts = from_below if sampler in below else samplers.from_end_to_end(self.process, steps)
+        offset = int(self.released)
+        ts = evenly(self.process, steps, offset) if sampler in below else from_end_to_end(self.process, steps)
         left = 1 - self.until / (len(self.process.alpha_bar) - 1)  # the same way, in the part from `until` on
         ts = list(dict.fromkeys(round(self.until + left * t) for t in ts))  # none twice, where steps are many
         if not 0 < strength <= 1:
@@ -262,8 +265,7 @@ class LatentDiffusion:
         return ts[len(ts) - max(1, int(len(ts) * strength)) :]
 
     def _sample(self, sampler: str, denoise: Denoise, z: Tensor, ts: list[int], draw: Callable) -> Steps:
-        end = 0 if self.released else -1
-        clip = getattr(self.autoencoder, "limit", None)
+        end, clip = 0 if self.released else -1, getattr(self.autoencoder, "limit", None)
         of = {"ddpm": {"draw": draw, "clip": clip}, "ddim": {"end": end, "clip": clip}, "plms": {"end": end}}
         return SAMPLERS[sampler](self.process, denoise, z, ts, **of.get(sampler, {}))
 

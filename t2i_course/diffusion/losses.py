@@ -14,7 +14,7 @@ from .process import Process, learned_log_variance
 def simple_loss(process: Process, prediction: Tensor, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
     """L_simple of each picture (B,): the squared error of what was predicted (equation 14).
 
-    A `learned` variance, the second half of the prediction's channels, is left to `variational_bound`.
+    A `learned` variance, the second half of the prediction's channels, is left to the bound: see `hybrid_loss`.
     """
     if process.learned:
         prediction = prediction.chunk(2, 1)[0]
@@ -58,13 +58,20 @@ def variational_bound(process: Process, prediction: Tensor, x0: Tensor, x_t: Ten
     said, v = prediction.chunk(2, 1)
     of_x0, of_x_t, _, large = process.posterior(t, t - 1, x0)
     difference = of_x0 * (x0 - process.split(said.detach(), x_t, t)[0])  # of the means: both have the same x_t
-    first = t.clamp(min=1)
-    small = process.posterior(first, first - 1, x0)[2]  # at t = 0 it would be nothing; the one of t = 1 stands in
+    from_1 = t.clamp(min=1)
+    small = process.posterior(from_1, from_1 - 1, x0)[2]  # at t = 0 it would be nothing; the one of t = 1 stands in
     log_variance = learned_log_variance(v, small, large)
     kl = 0.5 * (log_variance - small.log() + (small + difference.square()) / log_variance.exp() - 1)
     likelihood = pixel_log_likelihood(difference, (0.5 * log_variance).exp(), x0)
-    first = (t == 0).view(-1, *[1] * (x0.ndim - 1))
-    return torch.where(first, -likelihood, kl).flatten(1).mean(1) / math.log(2)
+    at_0 = (t == 0).view(-1, *[1] * (x0.ndim - 1))
+    return torch.where(at_0, -likelihood, kl).flatten(1).mean(1) / math.log(2)
+
+
+def hybrid_loss(process: Process, prediction: Tensor, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """L_simple of each picture (B,) and a thousandth of L_vlb: trains a `learned` variance along (Nichol and Dhariwal
+    2021, equation 16). L_vlb is the sum of T steps, so the bound of the one that was chosen counts T times."""
+    bound = variational_bound(process, prediction, x0, process.add_noise(x0, t, eps), t)
+    return simple_loss(process, prediction, x0, t, eps) + 0.001 * len(process.alpha_bar) * bound
 
 
 def pixel_log_likelihood(difference: Tensor, sigma: Tensor, x0: Tensor) -> Tensor:

@@ -173,8 +173,15 @@ def from_end_to_end(process: Process, steps: int) -> list[int]:
 
 
 def _check(steps: int, t: int) -> None:
-    if not 1 <= steps <= t:
-        raise ValueError(f"steps={steps}: this process has from 1 to {t} of them.")
+    if not isinstance(steps, int) or not 1 <= steps <= t:
+        raise ValueError(f"steps={steps!r}: this process has from 1 to {t} of them.")
+
+
+def way_back(ts: Sequence[int], end: int = -1) -> Iterator[tuple[int, int]]:
+    """Each timestep with the one after it, and at last `end`. Raises ValueError where they rise, so that noise grew."""
+    if any(t < s for t, s in pairwise([*ts, end])):
+        raise ValueError(f"Timesteps go from much noise to little, down to {end}; these do not: {list(ts)}.")
+    return pairwise([*ts, end])
 
 
 def guess(
@@ -207,7 +214,7 @@ def ddpm(
     push(x_t, t): what is added to the mean of each step but the last, times its variance ("Diffusion Models Beat GANs
     on Image Synthesis", Dhariwal and Nichol 2021, algorithm 1).
     """
-    for t, s in pairwise([*ts, -1]):
+    for t, s in way_back(ts):
         x0, _, said = guess(process, denoise, x, t, clip)
         of_x0, of_x_t, small, big = process.posterior(t, s, x)
         mean = of_x0 * x0 + of_x_t * x
@@ -233,7 +240,7 @@ def ddim(
 
     end: the timestep after the last one; Stable Diffusion stops at 0, where a little noise is left.
     """
-    for t, s in pairwise([*ts, end]):
+    for t, s in way_back(ts, end):
         x0, eps, _ = guess(process, denoise, x, t, clip)
         signal, sigma = process.at(s, x)
         fresh = eta * process.posterior(t, s, x)[2].sqrt()
@@ -255,7 +262,7 @@ def plms(
         return signal * x0 + sigma * eps, x0
 
     seen = []  # the noise of the steps before, the latest first
-    for t, s in pairwise([*ts, end]):
+    for t, s in way_back(ts, end):
         eps = guess(process, denoise, x, t)[1]
         if not seen:
             there = guess(process, denoise, step(x, t, s, eps)[0], s)[1] if s >= 0 else eps
@@ -272,7 +279,7 @@ def plms(
 def dpm_solver(process: Process, denoise: Denoise, x: Tensor, ts: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
     """DPM-Solver++(2M). Time is lambda = log(signal / sigma); x0 is extrapolated from two steps."""
     before, h_before = None, None
-    for t, s in pairwise([*ts, -1]):
+    for t, s in way_back(ts):
         x0 = guess(process, denoise, x, t)[0]
         if s < 0:
             yield x0, x0
@@ -287,7 +294,7 @@ def dpm_solver(process: Process, denoise: Denoise, x: Tensor, ts: Sequence[int])
 
 def euler(process: Process, denoise: Denoise, x: Tensor, ts: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
     """The straight line along the noise: DDIM, written for y = x / signal and its noise level sigma / signal."""
-    for t, s in pairwise([*ts, -1]):
+    for t, s in way_back(ts):
         x0, eps, _ = guess(process, denoise, x, t)
         x = _straight_on(process, x, t, s, eps)
         yield x, x0
@@ -295,7 +302,7 @@ def euler(process: Process, denoise: Denoise, x: Tensor, ts: Sequence[int]) -> I
 
 def heun(process: Process, denoise: Denoise, x: Tensor, ts: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
     """Euler's step is tried, and taken with the mean of the noise here and there: two questions for a step."""
-    for t, s in pairwise([*ts, -1]):
+    for t, s in way_back(ts):
         x0, eps, _ = guess(process, denoise, x, t)
         if s >= 0:
             there = guess(process, denoise, _straight_on(process, x, t, s, eps), s)[1]

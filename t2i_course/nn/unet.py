@@ -280,10 +280,8 @@ class UNet(Encoder):
                 if level and block == c.blocks:
                     row.append(ResBlock(width, width, c, "up") if c.resample == "block" else Upsample(width))
                 self.decoder.append(row)
-        eps = 1e-6 if c.ddpm else 1e-5
-        self.last = nn.Sequential(
-            group_norm(width, eps, c.groups), nn.SiLU(), zeroed(nn.Conv2d(width, c.out, 3, padding=1))
-        )
+        norm, conv = group_norm(width, 1e-6 if c.ddpm else 1e-5, c.groups), nn.Conv2d(width, c.out, 3, padding=1)
+        self.last = nn.Sequential(norm, nn.SiLU(), zeroed(conv))
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None, classes: Tensor | None = None) -> Tensor:
         """x (B, channels, H, W), t (B,), context (B, T, K), classes (B,) -> (B, out, H, W).

@@ -20,9 +20,11 @@ Read = Callable[[Sequence[str]], Tensor]
 def parse(caption: str) -> tuple[str, list[tuple[str, str, float]]]:
     """The caption without weights, and for each weight: the text before, the words, and how much they count.
 
-    Raises ValueError for a weight that is not a number from 0 to 5.
+    Raises ValueError for a weight that is not a number from 0 to 5, and for weights inside weights.
     """
     plain, weights, end = "", [], 0
+    if nested := re.search(r"\([^()]*\([^()]*:[^()]*\)[^()]*:[^()]*\)", caption):
+        raise ValueError(f"{nested[0]!r} in a caption: a weight inside a weight; give each word one, as in (red:1.5).")
     for found in WEIGHTED.finditer(caption):
         plain += caption[end : found.start()]
         try:

@@ -131,9 +131,9 @@ def test_what_the_mask_leaves_out_stays_as_it_is(system, monkeypatch):
         system.inpaint(picture, mask, ["a red flower"], strength=0.5)
     with pytest.raises(ValueError, match=r"The mask is \(1, 1, 16, 16\), not \(1, 16, 16\)"):
         system.inpaint(picture, mask[0], ["a red flower"])
-    with pytest.raises(ValueError, match="1 pictures need as many captions, not 2"):
+    with pytest.raises(ValueError, match="2 captions need as many pictures, contexts or latents, not 1"):
         system.edit(picture, ["a bird", "birds"])
-    with pytest.raises(ValueError, match="1 pictures need as many captions, not 2"):
+    with pytest.raises(ValueError, match="2 captions need as many pictures, not 1"):
         system.inpaint(picture, mask, ["a bird", "birds"])
     with pytest.raises(ValueError, match=r"floating point, \(B, 3, H, W\) in \[-1, 1\], not torch.uint8"):
         system.edit(picture.byte(), ["a bird"])
@@ -168,8 +168,20 @@ def test_clear_errors(system):
         next(system.frames(["a bird"], every=0))
     with pytest.raises(ValueError, match="There is no sampler 'magic'. There are: ddim, plms"):
         system.draw(["a bird"], sampler="magic")
-    with pytest.raises(ValueError, match="steps=2000: this process has from 1 to 1000"):
-        system.draw(["a bird"], steps=2000)
+    for steps in (2000, 2.5):
+        with pytest.raises(ValueError, match=f"steps={steps}: this process has from 1 to 1000"):
+            system.draw(["a bird"], steps=steps)
+    for size in (0, -16, "abc", (16, 16, 16), 20.5, (16, 17)):
+        with pytest.raises(ValueError, match=r"size=.*: height and width must be multiples of \d"):
+            system.draw(["a bird"], size=size)
+    with pytest.raises(ValueError, match="guidance_scale='much': it is a number"):
+        system.draw(["a bird"], guidance_scale="much")
+    with pytest.raises(ValueError, match="1 captions need as many pictures, contexts or latents, not 2"):
+        system.draw(["a bird"], context=read(["a", "b"]))
+    with pytest.raises(ValueError, match="1 captions need as many pictures, contexts or latents, not 2"):
+        system.draw(["a bird"], z=torch.zeros(2, 3, 16, 16))
+    with pytest.raises(ValueError, match="n=0: at least one picture"):
+        system.between("a bird", "birds", 0)
 
 
 def test_between_two_captions_and_seeds(system):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from t2i_course.diffusion.losses import (
+    hybrid_loss,
     min_snr_weight,
     pixel_log_likelihood,
     simple_loss,
@@ -138,6 +139,21 @@ def test_the_bound_teaches_the_variance_alone():
     said, v = prediction.grad.chunk(2, 1)
     assert not said.any()
     assert v.abs().flatten(1).sum(1).gt(0).all()
+
+
+@pytest.mark.parametrize(("known", "best"), [(True, -1), (False, 1)])
+def test_the_hybrid_loss_finds_the_true_variance(known, best):
+    """Where x0 is known the way back has the small variance, where it may be any of N(0, 1) the large one."""
+    torch.manual_seed(0)
+    process, t = Process(linear(), learned=True), torch.full((4000,), 3)
+    x0, eps = torch.randn(2, 4000, 1, 2, 2, dtype=torch.float64)
+    said = eps if known else process.at(t, x0)[1] * process.add_noise(x0, t, eps)  # the best guess of the noise
+    losses = {}
+    for v in (-1.0, -0.5, 0.0, 0.5, 1.0):
+        prediction = torch.cat([said, torch.full_like(said, v)], 1)
+        losses[v] = hybrid_loss(process, prediction, x0, t, eps).mean().item()
+    assert min(losses, key=losses.get) == best
+    assert losses[best] >= simple_loss(process, prediction, x0, t, eps).mean().item()
 
 
 def test_learned_variances_lie_between_the_two():

@@ -45,7 +45,7 @@ def functions_called(run) -> set[tuple[Path, int]]:
 
 
 def code_lines(file: Path, first: int) -> set[int]:
-    """The lines of a function that hold code: neither blank nor comment nor docstring."""
+    """The lines of a function that hold code: neither blank nor comment nor docstring, nor a check of bad input."""
     source = file.read_text()
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef):
@@ -56,6 +56,9 @@ def code_lines(file: Path, first: int) -> set[int]:
         lines = set(range(start, node.end_lineno + 1))
         if ast.get_docstring(node):
             lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        for check in ast.walk(node):  # an `if` that only raises says nothing about how it works
+            if isinstance(check, ast.If) and isinstance(check.body[0], ast.Raise) and not check.orelse:
+                lines -= set(range(check.lineno, check.end_lineno + 1))
         return {n for n in lines if source.splitlines()[n - 1].strip() and source.splitlines()[n - 1].strip()[0] != "#"}
     return set()  # a lambda or a comprehension, whose lines are those of the function around it
 
@@ -77,5 +80,5 @@ def test_a_reader_opens_at_most_eight_files():
     assert "nn/unet.py" in call
     assert len(call) <= 8, call
     assert len(both) <= 8, both
-    assert sum(call.values()) <= 320, call
-    assert sum(both.values()) <= 500, both
+    assert sum(call.values()) <= 270, call
+    assert sum(both.values()) <= 450, both

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from t2i_course.diffusion import process as samplers
-from t2i_course.diffusion.guidance import by_gradient, classified, classifier_free
+from t2i_course.diffusion.guidance import by_gradient, classified, classifier_free, fitting, uphill
 from t2i_course.diffusion.process import Process, evenly, from_end_to_end, linear, scaled_linear
 from t2i_course.nn.noise import noise, noise_stream
 
@@ -140,5 +140,28 @@ def test_the_likelihood_of_a_class():
     found = classified(classifier, torch.tensor([0, 1]))(x, 5)
     torch.testing.assert_close(found, torch.sigmoid(torch.tensor([2.0, 1.0])).log())
     torch.testing.assert_close(classified(classifier, torch.tensor([0]))(x, 5), found + torch.tensor([0.0, -1.0]))
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="2 pictures have as many classes, or one for all, not 3"):
         classified(classifier, torch.tensor([0, 1, 0]))(x, 5)
+
+
+def test_how_well_pictures_fit_their_captions():
+    x, asked = torch.tensor([[[[2.0]]], [[[-1.0]]]]), []
+
+    def similarity(captions):
+        return lambda x, t: (asked.append(t.tolist()), captions[:, None] * x.flatten())[1]
+
+    each = fitting(similarity(torch.tensor([3.0, 5.0])))
+    assert each(x, 7).tolist() == [6.0, -5.0]
+    assert fitting(similarity(torch.tensor([3.0])))(x, 7).tolist() == [6.0, -3.0]
+    assert asked == [[7, 7], [7, 7]]
+    assert uphill(each, x, 7).flatten().tolist() == [3.0, 5.0]  # each picture is pulled to its own caption
+    with pytest.raises(ValueError, match="2 pictures have as many captions, or one for all, not 3"):
+        fitting(similarity(torch.ones(3)))(x, 7)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "plms", "dpm_solver", "euler", "heun"])
+def test_timesteps_do_not_rise(sampler):
+    options = {"draw": noise_stream(0, 1)} if sampler == "ddpm" else {}
+    way = getattr(samplers, sampler)(Process(linear()), lambda x, t: x, noise(0, 1, 1, 2, 2), [10, 500], **options)
+    with pytest.raises(ValueError, match="from much noise to little"):
+        next(way)
