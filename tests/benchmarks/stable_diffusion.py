@@ -15,8 +15,10 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from t2i_course.paths import DATA, write_atomically
 from t2i_course.run_files import hardware
@@ -129,18 +131,24 @@ def inputs(precision: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 
 
 def one(who: str, part: str, precision: str, rounds: int, **settings) -> dict:
-    """Seconds of the fastest round, after one to warm up, and the peak of memory in MiB."""
+    """Seconds of the fastest round, after one to warm up, the peak of memory in MiB, and the work of a round.
+
+    Gflop: products of matrices and convolutions. They are counted as one warms up, unless it is compiled.
+    """
+    counter = nullcontext() if settings["compiled"] else FlopCounterMode(display=False)
     with torch.no_grad():
         with torch.device(DEVICE):  # on a GPU, random weights are made there
             call, times = (ours if who == "ours" else theirs)(part, PRECISIONS[precision], **settings), []
-        for _ in range(rounds + 1):
+        for k in range(rounds + 1):
             start = time.perf_counter()
-            call()
+            with counter if k == 0 else nullcontext():
+                call()
             if DEVICE == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
     peak = torch.cuda.max_memory_allocated() / 2**20 if DEVICE == "cuda" else peak_of_process()
-    return {"seconds": min(times[1:] or times), "peak MiB": round(peak)}
+    found = {"seconds": min(times[1:] or times), "peak MiB": round(peak)}
+    return found if settings["compiled"] else found | {"Gflop": round(counter.get_total_flops() / 1e9, 1)}
 
 
 def peak_of_process() -> float:
@@ -149,8 +157,9 @@ def peak_of_process() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def matmul_peak(precision: str, n: int = 2048) -> float:
+def matmul_peak(precision: str) -> float:
     """What a large product of matrices reaches here, in Gflop per second."""
+    n = 8192 if DEVICE == "cuda" else 2048
     a = torch.randn(n, n, device=DEVICE, dtype=PRECISIONS[precision])
     times = []
     for _ in range(5):
@@ -194,6 +203,8 @@ def main() -> None:
                 row[who] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
             row["time ratio"] = row["ours"]["seconds"] / row["theirs"]["seconds"]
             row["memory ratio"] = row["ours"]["peak MiB"] / row["theirs"]["peak MiB"]
+            if "Gflop" in row["ours"]:
+                row["share of matmul peak"] = row["ours"]["Gflop"] / row["ours"]["seconds"] / peak
             print(json.dumps(row), flush=True)
             same = ("part", "precision", "hardware", *settings)
             known["rows"] = [r for r in known["rows"] if any(r.get(k) != row.get(k) for k in same)] + [row]
