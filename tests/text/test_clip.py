@@ -290,7 +290,7 @@ def test_the_shipped_model_sees_as_well_as_recorded():
     model = CLIP.load()
     assert not any(p.requires_grad for p in model.parameters())
     measured = measure(model, "test", 100)
-    for name, bound in {"flowers": 0.5, "birds": 0.45, "scenes": 0.55}.items():
+    for name, bound in {"flowers": 0.75, "birds": 0.62, "scenes": 0.57}.items():
         assert recorded[f"zero-shot.{name}"] > bound
         assert measured[f"zero-shot.{name}"] > recorded[f"zero-shot.{name}"] - 0.08
         for way in ("picture", "caption"):
