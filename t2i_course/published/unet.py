@@ -40,9 +40,10 @@ PARTS = {  # of the blocks in all formats; (.*\.) is the place
     r"(.*\.)transformer_blocks\.(.*\.)ff\.net\.2\.": r"\1blocks.\2feed.out.",
     r"(.*\.)transformer_blocks\.": r"\1blocks.",
     r"(.*\.)group_norm\.": r"\1norm.",
-    r"((en|de)coder\.\d+\.1|middle\.1)\.to_out\.0\.": r"\1.attention.to_out.",
+    r"((en|de)coder\.\d+\.1|middle\.1)\.(to_out\.0|proj_attn)\.": r"\1.attention.to_out.",
     r"((en|de)coder\.\d+\.1|middle\.1)\.(to_[qkv]\.)": r"\1.attention.\3",
     r"((en|de)coder\.\d+\.1|middle\.1)\.([qkv]\.)": r"\1.attention.to_\3",
+    r"((en|de)coder\.\d+\.1|middle\.1)\.(query|key|value)\.": lambda found: f"{found[1]}.attention.to_{found[3][0]}.",
     r"last\.2\.positional_embedding": "last.2.positions",
     r"last\.2\.c_proj\.": "last.2.attention.to_out.",
 }

@@ -31,6 +31,22 @@ def test_every_name_of_a_published_file_has_its_place(name):
     assert {key: t.shape for key, t in state.items()} == {key: t.shape for key, t in net.state_dict().items()}
 
 
+@pytest.mark.parametrize("name", ["google-ddpm-cifar10-32-diffusers", "google-ddpm-256-diffusers"])
+def test_the_names_of_2022_lead_to_the_same_places(name):
+    """As in the published files of DDPM, which diffusers renames when it reads them."""
+    config, of_today = VARIANTS[KEYS[name]["variant"]], {}
+    of_2022 = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    before = {}
+    for key, shape in KEYS[name]["keys"].items():
+        of_today[key] = torch.empty(shape, device="meta")
+        part = next((part for part in of_2022 if part in key), ".")
+        before[key.replace(part, of_2022.get(part, "."))] = of_today[key]
+    assert len(before.keys() - of_today.keys()) == 48  # 6 attentions of 4 layers, each with a bias
+    expected, found = convert(of_today, config), convert(before, config)
+    assert found.keys() == expected.keys()
+    assert all(found[key] is expected[key] for key in found)
+
+
 def golden(name, net, small=False):
     """A net with the weights of a golden file, its inputs and its outputs. small: most weights divided by 32."""
     tensors = load_file(GOLDEN / f"{name}.safetensors")
