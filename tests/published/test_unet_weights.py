@@ -2,8 +2,6 @@
 
 import gzip
 import json
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from t2i_course.nn.unet import CLASSIFIERS, VARIANTS, Config, NoisyClassifier, UNet
 from t2i_course.published.unet import convert, load_classifier, load_unet
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+from .golden import GOLDEN, golden
+
 KEYS = json.loads(gzip.decompress((GOLDEN / "unet_keys.json.gz").read_bytes()))
 
 # The golden files are of the original code at a reduced width, with its random weights.
@@ -47,27 +46,20 @@ def test_the_names_of_2022_lead_to_the_same_places(name):
     assert all(found[key] is expected[key] for key in found)
 
 
-def golden(name, net, small=False):
-    """A net with the weights of a golden file, its inputs and its outputs. small: most weights divided by 32."""
-    tensors = load_file(GOLDEN / f"{name}.safetensors")
-    parts = {"weights": {}, "in": {}, "out": {}}
-    for key, tensor in tensors.items():
-        part, _, rest = key.partition("/")
-        parts[part][rest] = tensor.float() if tensor.is_floating_point() else tensor
-    state = convert(parts["weights"], net.config)
-    if small:
-        norms = [key for key, module in net.named_modules() if isinstance(module, torch.nn.GroupNorm)]
-        state = {key: t if key.rpartition(".")[0] in norms else t / 32 for key, t in state.items()}
-    net.load_state_dict(state)
-    return net.eval(), parts["in"], parts["out"]
-
-
 @pytest.mark.parametrize("small", [False, True])
-def test_adm_is_that_of_openai(small):
-    net, given, out = golden("adm256_unet", UNet(ADM), small)
+def test_adm_is_that_of_openai(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "adm_256", ADM)
+    net, given, out = golden("adm256_unet", lambda file: load_unet(file, "adm_256"), tmp_path, small)
     with torch.no_grad():
         found = net(given["x"], given["t"], classes=given["y"])
     torch.testing.assert_close(found, out["small_out" if small else "out"], atol=9e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_u_net_of_stable_diffusion_1_is_that_of_compvis(tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "sd_1", SD)
+    net, given, out = golden("sd1_unet", lambda file: load_unet(file, "sd_1"), tmp_path)
+    torch.testing.assert_close(net(given["x"], given["t"], given["context"]), out["eps"], atol=9.8e-5, rtol=0)
 
 
 def test_heads_in_the_other_order_are_found_out():
@@ -82,8 +74,9 @@ def test_heads_in_the_other_order_are_found_out():
 
 
 @pytest.mark.parametrize("small", [False, True])
-def test_the_classifier_and_its_gradient_are_those_of_openai(small):
-    net, given, out = golden("adm_classifier", NoisyClassifier(CLASSIFIER, 16), small)
+def test_the_classifier_and_its_gradient_are_those_of_openai(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(CLASSIFIERS, 16, CLASSIFIER)
+    net, given, out = golden("adm_classifier", lambda file: load_classifier(file, 16), tmp_path, small)
     x = given["x"].requires_grad_()
     logits = net(x, given["t"])
     torch.testing.assert_close(logits, out["small_logits" if small else "logits"], atol=3e-5, rtol=0)
@@ -111,7 +104,7 @@ def test_clear_errors(tmp_path):
     save_file({"input_blocks.0.0.weight": torch.zeros(2, 3, 3, 3)}, tmp_path / "y.safetensors")
     with pytest.raises(ValueError, match=r"y\.safetensors holds the weights of another network"):
         load_unet(tmp_path / "y.safetensors", "adm_64")
-    net = UNet(replace(SD, dim=32))
+    net = UNet(SD)
     with pytest.raises(ValueError, match=r"takes \(B, 4, H, W\) with H and W multiples of 4, not \(1, 3, 8, 8\)"):
         net(torch.zeros(1, 3, 8, 8), torch.zeros(1), torch.zeros(1, 2, 40))
     with pytest.raises(ValueError, match="needs a context"):
