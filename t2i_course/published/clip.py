@@ -1,7 +1,4 @@
-"""CLIP: OpenAI's and LAION's weights in files of open_clip and transformers, and the text towers of Stable Diffusion.
-
-OpenAI's own files are programs (TorchScript), which are not run here; open_clip and transformers have the same weights.
-"""
+"""CLIP: weights of OpenAI and LAION in files of OpenAI, open_clip and transformers; text towers of Stable Diffusion."""
 
 from __future__ import annotations
 
@@ -11,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from t2i_course.text.clip import CLIP, VARIANTS, TextTower
-from t2i_course.weights import load_weights
+from t2i_course.weights import fill, read_weights
 
 from . import renamed
+from .torchscript import is_program, read_program
 
 WHERE = {  # names of OpenAI, which open_clip has kept, then of transformers
     r"visual\.class_embedding": "picture.whole",
@@ -49,7 +47,7 @@ PARTS = {
     r"(.*\.)(?:attn|self_attn)\.out_proj\.": r"\1attention.to_out.",
     r"(.*\.)self_attn\.([qkv])_proj\.": r"\1attention.to_\2.",
 }
-NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask", "position_ids")
 
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -57,7 +55,7 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for prefix in ("cond_stage_model.transformer.", "cond_stage_model.model."):  # of Stable Diffusion 1, and of 2
         if any(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
-    state = {n: t for n, t in state.items() if n not in NOT_WEIGHTS and not n.endswith("position_ids")}
+    state = {name: t for name, t in state.items() if name.rpartition(".")[2] not in NOT_WEIGHTS}
     if any(name.startswith("embeddings.") for name in state):  # a text tower of transformers 5
         state = {f"text_model.{name}": t for name, t in state.items()}
     ours = {}
@@ -99,6 +97,7 @@ def _load(kind: type[nn.Module], weights: str | Path, variant: str, convert_stat
         net = kind(VARIANTS[variant])
     if kind is TextTower:
         net.project = None
-    remedy = f"It must hold the CLIP {variant!r}, as a file of open_clip or transformers (OpenAI's own are programs)."
-    load_weights(net, weights, remedy, convert_state, assign=True)
+    remedy = f"It must hold the CLIP {variant!r}, as a file of OpenAI, open_clip or transformers."
+    state = (read_program if is_program(weights) else read_weights)(weights, remedy)
+    fill(net, state, weights, remedy, convert_state, assign=True)
     return net.requires_grad_(False).eval()
