@@ -52,7 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="another seed, another picture (default: 0)")
     sub.add_argument("--variant", help="as in `t2i systems` (default: small; with --weights the first published one)")
     sub.add_argument("--weights", metavar="PATH", help="published weights, for variants that do not ship")
-    sub.add_argument("--half", action="store_true", help="published weights in half precision, for a GPU")
+    sub.add_argument(
+        "--half",
+        dest="set",
+        action="append_const",
+        const="precision=fp16",
+        default=[],
+        help="published weights in half precision, for a GPU: the same as --set precision=fp16",
+    )
     sub.add_argument("--vocabulary", metavar="FILE", help="of ldm_text: the vocab.txt of bert-base-uncased")
     sub.add_argument("--classifier", metavar="FILE", help="of ADM: the published classifier that guides it")
     sub.add_argument(
@@ -62,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="an option of the system, may be repeated; picture_layout: layout=collage|abc|strip, size=512, "
         "weights=4,1,1 (overlap, centrality, closeness), library=FOLDER, max_pictures=10; diffusion: steps=20, "
-        "guidance_scale=3, sampler=ddim|plms|dpm_solver|euler|heun|ddpm, negative=TEXT, size=512",
+        "guidance_scale=3, sampler=ddim|plms|dpm_solver|euler|heun|ddpm, negative=TEXT, size=512; its published "
+        "weights: precision=fp32|bf16|fp16",
     )
 
     sub = command(
@@ -200,10 +208,12 @@ def _draw(options):
     check_picture_path(options.output)
     if options.film:
         check_picture_path(options.film, film=True)
-    names = ("weights", "half", "vocabulary", "classifier")
+    names = ("weights", "vocabulary", "classifier")
     given = {name: value for name in names if (value := getattr(options, name))}
+    loading = [pair for pair in options.set if pair.startswith("precision=")]  # needed before there is a system
+    given |= dict(pair.split("=", 1) for pair in loading)
     system = load(options.system, options.variant, **given)
-    chosen = _settings(options.set, system.frames)
+    chosen = _settings([pair for pair in options.set if pair not in loading], system.frames)
     if options.film:
         frames = [_as_uint8(frame) for frame in system.frames([options.caption], seed=options.seed, **chosen)]
         save_film(options.film, np.concatenate(frames))

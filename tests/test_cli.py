@@ -11,6 +11,7 @@ from PIL import Image
 from t2i_course import timeline
 from t2i_course.cli import main
 
+DDPM = ["draw", "ddpm", "", "-o", "x.png", "--variant", "ddpm_cifar10", "--weights", "x.pt"]
 FARM = "First the farmer gives hay to the goat. Then the farmer gets milk from the cow."
 
 
@@ -100,6 +101,11 @@ def test_world_writes_a_sheet_and_its_captions(world, tmp_path, capsys):
         (["draw", "picture_layout", "a cat", "-o", "x.png", "--set", "colour=1"], "NAME one of:"),
         (["draw", "picture_layout", "", "-o", "x.png"], "to draw"),
         (["draw", "picture_layout", "a cat", "-o", "x.png", "--variant", "huge"], "no variant 'huge'"),
+        ([*DDPM, "--classifier", "y.pt"], "ddpm takes no classifier; leave it out"),
+        ([*DDPM, "--vocabulary", "vocab.txt"], "ddpm takes no vocabulary; leave it out"),
+        ([*DDPM, "--half"], "There is no file x.pt. It must hold the U-Net 'ddpm_cifar10'"),
+        ([*DDPM, "--set", "precision=fp8"], "There is no precision 'fp8'. There are: fp32, bf16, fp16"),
+        (["draw", "gan_cls", "a bird", "-o", "x.png", "--half"], "gan_cls takes no precision; leave it out"),
         (["world", "fish", "-o", "x.png"], "no world 'fish'"),
         (["world", "birds", "--n", "0", "-o", "x.png"], "at least 1"),
         (["world", "birds"], "where the sheet should go"),
@@ -115,6 +121,30 @@ def test_mistakes_are_answered_in_one_line(arguments, message, capsys, tmp_path,
     assert error.count("\n") == 1
     assert any(part in error for part in message.split("|"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "precision"),
+    [
+        ([], None),
+        (["--half"], "fp16"),
+        (["--set", "precision=bf16", "--set", "steps=2"], "bf16"),
+        (["--half", "--set", "precision=fp32"], "fp32"),  # the last one counts
+    ],
+)
+def test_published_weights_are_loaded_in_a_precision(arguments, precision, tmp_path, monkeypatch):
+    class System:
+        def __init__(self, name, variant, **options):
+            assert options == ({"precision": precision} if precision else {})
+
+        def frames(self, captions, seed=0, *, steps=1):
+            """Its options can be set."""
+
+        def draw(self, captions, seed=0, steps=1):
+            return np.zeros((1, 8, 8, 3), np.uint8)
+
+    monkeypatch.setattr(timeline, "load", System)
+    assert main(["draw", "stable_diffusion", "a cat", "-o", str(tmp_path / "cat.png"), *arguments]) == 0
 
 
 def test_train_lists_what_can_be_trained(capsys):

@@ -101,6 +101,9 @@ def test_asking_for_what_is_not_there():
         timeline.load("picture_layout", "small")
     with pytest.raises(ValueError, match="gan_cls takes no half"):
         timeline.load("gan_cls", half=True)
+    for name in ("half", "classifier", "vocabulary"):
+        with pytest.raises(ValueError, match=f"ddpm takes no {name}; leave it out"):
+            timeline.load("ddpm", "ddpm_cifar10", weights="x.pt", **{name: "y"})
     with pytest.raises(ValueError, match="no recipe"):
         timeline.recipe("gan")
 
@@ -114,4 +117,6 @@ def test_weights_are_those_of_the_first_published_variant_unless_another_is_name
     with pytest.raises(ValueError, match="Train it: t2i train ldm_clip"):
         timeline.load("stable_diffusion", "small", weights=missing)
     with pytest.raises(ValueError, match="The small model takes no half"):
-        timeline.load("ddpm", half=True)
+        timeline.load("stable_diffusion", half=True)
+    with pytest.raises(ValueError, match="The small model takes no precision"):
+        timeline.load("ddpm", precision="bf16")

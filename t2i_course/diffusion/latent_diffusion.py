@@ -32,6 +32,7 @@ from .guidance import classifier_free
 from .process import Denoise, Process, evenly, from_end_to_end
 
 Steps = Iterator[tuple[Tensor, Tensor]]
+File = str | Path | None
 
 
 class LatentDiffusion:
@@ -67,28 +68,27 @@ class LatentDiffusion:
     def load(
         cls,
         variant: str = "small",
-        weights: str | Path | None = None,
-        vocabulary: str | Path | None = None,
+        weights: File = None,
+        vocabulary: File = None,
         half: bool = False,
         device: str | None = None,
+        precision: str = "fp32",
     ) -> LatentDiffusion:
         """The small model that ships with the course ("small"), or a published system (published/latent_diffusion.py).
 
-        A published one is on a GPU if there is one, the small one is not, unless `device` says where. half: in float16,
-        for published ones.
+        A published one is on a GPU if there is one, the small one is not, unless `device` says where. precision: of a
+        published one, "fp32", "bf16" or "fp16"; half is another word for the last.
         """
         if variant == "small":
-            for name, given in {"half": half, "vocabulary": vocabulary}.items():
+            for name, given in {"half": half, "precision": precision != "fp32", "vocabulary": vocabulary}.items():
                 if given:
                     raise ValueError(f"The small model takes no {name}; leave it out.")
             from .small import load
 
             return load(cls.small, weights, cls, device)
-        from t2i_course.published.latent_diffusion import REMEDY, load
+        from t2i_course.published.latent_diffusion import load
 
-        if weights is None:
-            raise ValueError(f"{variant} needs weights=PATH, as they do not ship with the course. {REMEDY}")
-        return load(weights, variant, vocabulary, half, device)
+        return load(weights, variant, vocabulary, "fp16" if half else precision, device)
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
@@ -276,13 +276,13 @@ class DDPM(LatentDiffusion):
     small = "ddpm"
 
     @classmethod
-    def load(cls, variant: str = "small", weights: str | Path | None = None, **options):
+    def load(cls, variant: str = "small", weights: File = None, precision: str = "fp32", device: str | None = None):
         """The small model that ships with the course; or a published one, which knows no captions (pixels.py)."""
         if variant == "small":
-            return super().load(variant, weights, **options)
+            return super().load(variant, weights, precision=precision, device=device)
         from .pixels import PixelDiffusion
 
-        return PixelDiffusion.load(variant, weights, **options)
+        return PixelDiffusion.load(variant, weights, precision=precision, device=device)
 
 
 class StableDiffusion(LatentDiffusion):

@@ -69,19 +69,25 @@ class PixelDiffusion:
         weights: str | Path | None = None,
         classifier: str | Path | None = None,
         device: str | None = None,
+        precision: str = "fp32",
     ) -> PixelDiffusion:
-        """From a published file, and for guidance another one of ADM's classifier; on a GPU if there is one."""
+        """From a published file, and for guidance another one of ADM's classifier; on a GPU if there is one.
+
+        precision: of the U-Net, "fp32", "bf16" or "fp16". A classifier keeps fp32, as its gradients are small numbers.
+        """
+        from t2i_course.published import dtype_of
         from t2i_course.published.unet import load_classifier, load_unet
 
         if variant not in VARIANTS:
             raise ValueError(f"There is no diffusion in pixels {variant!r}. There are: {', '.join(VARIANTS)}.")
         if weights is None:
             raise ValueError(f"{variant} needs weights=FILE, as published: its weights do not ship with the course.")
+        dtype = dtype_of(precision)
         v, device = VARIANTS[variant], device or ("cuda" if torch.cuda.is_available() else "cpu")
         if classifier is not None and v.timesteps != 1000:
             raise ValueError(f"ADM's classifiers know 1,000 timesteps; {variant} has {v.timesteps:,}.")
         guide = None if classifier is None else load_classifier(classifier, v.size).to(device)
-        return cls(load_unet(weights, variant).to(device), v, guide)
+        return cls(load_unet(weights, variant).to(device, dtype), v, guide)
 
     def frames(
         self,
@@ -106,11 +112,13 @@ class PixelDiffusion:
             raise ValueError(f"every={every}: it is at least 1.")
         if self.classifier is None and guidance_scale != 1:
             raise ValueError(f"guidance_scale={guidance_scale} needs a classifier: load it with classifier=FILE.")
-        v, process, device = self.variant, self.variant.process, next(self.unet.parameters()).device
+        v, process, weight = self.variant, self.variant.process, next(self.unet.parameters())
+        device = weight.device
         classes, per = self._classes(captions, device), 1000 / v.timesteps if v.rescaled else 1
 
         def denoise(x: Tensor, t: int) -> Tensor:
-            return self.unet(x, torch.full((len(x),), t * per, device=device), classes=classes)
+            times = torch.full((len(x),), t * per, device=device)
+            return self.unet(x.to(weight.dtype), times, classes=classes).float()  # the sampler's steps are in fp32
 
         likelihood = classified(self.classifier, self._numbers(captions, device)) if self.classifier else None
         x = noise(seed, len(captions), 3, v.size, v.size).to(device)

@@ -6,6 +6,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """What a loaded network computes in. Raises ValueError for a precision that is none of these."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"There is no precision {precision!r}. There are: {', '.join(PRECISIONS)}.")
+    return PRECISIONS[precision]
+
 
 def renamed(state: Mapping[str, Tensor], table: Mapping[str, str]) -> dict[str, Tensor]:
     """Their names -> ours. The table is {regular expression for the beginning of a name: its replacement}; the first

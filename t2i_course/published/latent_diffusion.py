@@ -21,7 +21,7 @@ from t2i_course.text.clip import VARIANTS as CLIPS
 from t2i_course.text.clip import TextTower, tokenize
 from t2i_course.weights import fill, read_weights
 
-from . import autoencoder, clip, renamed, unet
+from . import autoencoder, clip, dtype_of, renamed, unet
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,23 @@ def convert_bert(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(
-    weights: str | Path,
+    weights: str | Path | None,
     variant: str = "sd_1",
     vocabulary: str | Path | None = None,
-    half: bool = False,
+    precision: str = "fp32",
     device: str | None = None,
 ) -> LatentDiffusion:
     """A published system, ready to draw. Raises ValueError for a file or folder of another one.
 
     weights: a .safetensors or .ckpt file, or a folder of diffusers. vocabulary: for "ldm_text", the vocab.txt of
-    bert-base-uncased. half: all networks in float16, for a GPU. device: a GPU if there is one, unless given.
+    bert-base-uncased. precision: of all networks; "bf16" or "fp16" for a GPU. device: a GPU if there is one, unless
+    given.
     """
+    dtype = dtype_of(precision)
     if variant not in VARIANTS:
         raise ValueError(f"There is no latent diffusion {variant!r}. There are: {', '.join(VARIANTS)}.")
+    if weights is None:
+        raise ValueError(f"{variant} needs weights=PATH, as they do not ship with the course. {REMEDY}")
     v, path = VARIANTS[variant], Path(weights)
     if vocabulary is not None and v.text != "bert":
         raise ValueError(f"{variant} takes no vocabulary; leave it out.")
@@ -122,7 +126,7 @@ def load(
         state = read_weights(file, remedy) if shared is None else shared
         fill(net, state, file, f"Of its {FOLDERS[name]}: {remedy}", converts[name], assign=True)
         net.requires_grad_(False).eval()
-        net.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), torch.float16 if half else torch.float32)
+        net.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), dtype)
     text = parts["text"]
     read = Reader(text if v.text == "bert" else partial(text.context, skip_last=skip_last), tokens_of, text)
     process = Process(scaled_linear(), v.predicts)

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from t2i_course import timeline
 from t2i_course.diffusion import pixels
 from t2i_course.diffusion.pixels import VARIANTS, PixelDiffusion, class_number
 from t2i_course.nn import unet
 from t2i_course.nn.unet import Config, NoisyClassifier, UNet
+from t2i_course.published import PRECISIONS
 
 
 def narrow(name):
@@ -68,6 +70,20 @@ def test_some_networks_are_told_timesteps_out_of_a_thousand(name, last, monkeypa
     assert told[-1] == 0
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_published_file_in_another_precision(precision, tmp_path, monkeypatch):
+    exact = narrow("adm_64")
+    monkeypatch.setitem(unet.VARIANTS, "adm_64", exact.unet.config)
+    monkeypatch.setitem(VARIANTS, "adm_64", exact.variant)
+    monkeypatch.setattr("t2i_course.published.unet.convert", lambda state, *_: state)  # our own names
+    save_file(exact.unet.state_dict(), tmp_path / "adm.safetensors")
+    system = timeline.load("adm", "adm_64", weights=tmp_path / "adm.safetensors", device="cpu", precision=precision)
+    assert {p.dtype for p in system.unet.parameters()} == {PRECISIONS[precision]}
+    picture = system.draw(["goldfish"], steps=4)
+    assert picture.dtype == torch.float32
+    torch.testing.assert_close(picture, exact.draw(["goldfish"], steps=4), atol=0.1, rtol=0)
+
+
 def test_classes_by_name_and_number():
     assert class_number("Goldfish") == class_number("1") == 1
     assert class_number("goldfish") == pixels._imagenet().index("goldfish")
@@ -81,6 +97,8 @@ def test_asking_for_what_is_not_there(tmp_path):
         PixelDiffusion.load("x", tmp_path / "x.pt")
     with pytest.raises(ValueError, match="adm_64 needs weights=FILE"):
         timeline.load("adm")
+    with pytest.raises(ValueError, match="There is no precision 'fp8'. There are: fp32, bf16, fp16"):
+        timeline.load("adm", weights=tmp_path / "x.pt", precision="fp8")
     with pytest.raises(ValueError, match="There is no file"):
         timeline.load("ddpm", "ddpm_cifar10", weights=tmp_path / "x.pt")
     with pytest.raises(ValueError, match="no sampler 'plms' here"):

@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from t2i_course.diffusion.latent_diffusion import LatentDiffusion
+from t2i_course.published import PRECISIONS
 from t2i_course.published import latent_diffusion as published
 from t2i_course.text.clip import tokenize
 
@@ -59,7 +61,22 @@ def test_a_folder_of_diffusers(tiny, tmp_path):
         expected = tiny["text_encoder"](tokenize(captions, pad=49407)).last_hidden_state
         torch.testing.assert_close(system.read(captions), expected, atol=1e-4, rtol=1e-4)
     assert system.draw(captions[:1], steps=2).shape == (1, 3, 64, 64)
-    assert all(p.dtype == torch.float16 for p in published.load(tmp_path / "sd", half=True).unet.parameters())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_precision_of_all_networks(tiny, tmp_path, precision):
+    write(tmp_path / "sd", tiny)
+    exact = LatentDiffusion.load("sd_1", tmp_path / "sd").draw(["a (small:1.5) bird"], steps=3)
+    system = LatentDiffusion.load("sd_1", tmp_path / "sd", precision=precision)
+    dtypes = {p.dtype for net in (system.unet, system.autoencoder, system.read.module) for p in net.parameters()}
+    assert dtypes == {PRECISIONS[precision]}
+    picture = system.draw(["a (small:1.5) bird"], steps=3)
+    assert picture.dtype == torch.float32
+    assert exact.std() > 0.1
+    torch.testing.assert_close(picture, exact, atol={"fp32": 0.0, "bf16": 0.1, "fp16": 0.02}[precision], rtol=0)
+    if precision == "fp16":
+        half = LatentDiffusion.load("sd_1", tmp_path / "sd", half=True)
+        assert all(p.dtype == torch.float16 for p in half.unet.parameters())
 
 
 def test_a_folder_of_stable_diffusion_2_lacks_the_block_that_is_left_out(tiny, tmp_path, monkeypatch):
@@ -78,6 +95,10 @@ def test_a_folder_of_stable_diffusion_2_lacks_the_block_that_is_left_out(tiny, t
 def test_clear_errors(tiny, tmp_path):
     with pytest.raises(ValueError, match="There is no latent diffusion 'sd_3'. There are: ldm_text, sd_1"):
         published.load(tmp_path, "sd_3")
+    with pytest.raises(ValueError, match="There is no precision 'half'. There are: fp32, bf16, fp16"):
+        published.load(tmp_path, precision="half")
+    with pytest.raises(ValueError, match="sd_1 needs weights=PATH"):
+        published.load(None)
     with pytest.raises(ValueError, match=r"There is no file .*nowhere\.safetensors\. It must hold 'sd_1'"):
         published.load(tmp_path / "nowhere.safetensors")
     with pytest.raises(ValueError, match=r"There is no file of weights in .*unet\. It must hold 'sd_1'"):
