@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ VARIANTS = {
     "sd_2": Variant("sd_2", "vit_h_14", predicts="v", size=768, skip_last=1, pad=0),
     "sd_2_inpainting": Variant("sd_2_inpainting", "vit_h_14", skip_last=1, pad=0),
 }
+PREDICTS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}  # as diffusers calls it
 FOLDERS = {"unet": "unet", "autoencoder": "vae", "text": "text_encoder"}
 NAMES = ("diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin")
 REMEDY = (
@@ -105,6 +107,7 @@ def load(
         raise ValueError("ldm_text reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
     else:
         tokens_of = tokenizer(vocabulary)
+    check_prediction(path / "scheduler" / "scheduler_config.json", variant)
     skip_last, tower = v.skip_last, CLIPS.get(v.text)
     if path.is_dir() and skip_last:  # diffusers cut the blocks off that are left out
         tower = replace(tower, text=replace(tower.text, depth=tower.text.depth - skip_last))
@@ -131,6 +134,28 @@ def load(
     read = Reader(text if v.text == "bert" else partial(text.context, skip_last=skip_last), tokens_of, text)
     process = Process(scaled_linear(), v.predicts)
     return LatentDiffusion(read, parts["unet"], parts["autoencoder"], process, 0.18215, v.size, released=True)
+
+
+def check_prediction(file: Path, variant: str) -> None:
+    """Raise ValueError if a folder of diffusers says that its U-Net predicts something else than the variant's does.
+
+    No name or shape of the weights would tell: those of sd_2 and sd_2_base differ in their values alone. A folder
+    without this file, and a single file, have to be believed.
+    """
+    if not file.is_file():
+        return
+    try:
+        said = json.loads(file.read_text()).get("prediction_type", "epsilon")
+        predicts = PREDICTS[said]
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} cannot be read as the settings of a scheduler ({error!r}). {REMEDY}") from error
+    v = VARIANTS[variant]
+    if predicts != v.predicts:
+        same = [name for name, w in VARIANTS.items() if (w.unet, w.text, w.predicts) == (v.unet, v.text, predicts)]
+        right = f"This is {same[0]!r}: ask for that variant." if same else "There is no such variant."
+        raise ValueError(
+            f"{file} says prediction_type {said!r}, but the U-Net of {variant!r} predicts {v.predicts}. {right}"
+        )
 
 
 def _file(folder: Path, remedy: str) -> Path:

@@ -1,5 +1,6 @@
 """Whole systems of latent diffusion: from one file, from a folder, and what is said of wrong ones."""
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 
@@ -90,6 +91,37 @@ def test_a_folder_of_stable_diffusion_2_lacks_the_block_that_is_left_out(tiny, t
         states = text(tokenize(captions), output_hidden_states=True).hidden_states
         norm = getattr(text, "text_model", text).final_layer_norm
         torch.testing.assert_close(system.read(captions), norm(states[-2]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("variant", "said", "right"),
+    [("sd_2", "epsilon", "sd_2_base"), ("sd_2", None, "sd_2_base"), ("sd_2_base", "v_prediction", "sd_2")],
+)
+def test_weights_that_look_the_same_but_predict_something_else(tiny, tmp_path, monkeypatch, variant, said, right):
+    monkeypatch.setitem(published.UNETS, "sd_2", published.UNETS["sd_1"])
+    monkeypatch.setitem(published.CLIPS, "vit_h_14", replace(published.CLIPS["vit_l_14"], quick=True))
+    del tiny["text_encoder"].encoder.layers[-1]
+    write(tmp_path, tiny)
+    for name in (variant, right):  # without a scheduler, a folder is believed
+        assert published.load(tmp_path, name).process.predicts == published.VARIANTS[name].predicts
+    (tmp_path / "scheduler").mkdir()
+    file = tmp_path / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps({"num_train_timesteps": 1000} | ({"prediction_type": said} if said else {})))
+    with pytest.raises(ValueError, match=f"This is '{right}': ask for that variant"):
+        published.load(tmp_path, variant)
+    assert published.load(tmp_path, right).process.predicts == published.VARIANTS[right].predicts
+
+
+def test_a_scheduler_that_fits_no_variant(tmp_path):
+    (tmp_path / "scheduler").mkdir()
+    file = tmp_path / "scheduler" / "scheduler_config.json"
+    file.write_text('{"prediction_type": "v_prediction"}')
+    with pytest.raises(ValueError, match="'v_prediction', but the U-Net of 'sd_1' predicts eps. There is no such"):
+        published.load(tmp_path, "sd_1")
+    for text in ("not json", "[]", '{"prediction_type": "x"}', '{"prediction_type": []}'):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"scheduler_config\.json cannot be read as the settings of a scheduler"):
+            published.load(tmp_path, "sd_1")
 
 
 def test_clear_errors(tiny, tmp_path):
