@@ -48,7 +48,7 @@ def embedded():
 def close(found, expected):
     """Pictures in [-1, 1] and in [0, 1]."""
     assert found.std() > 0.05
-    torch.testing.assert_close(found / 2 + 0.5, expected, atol=2e-4, rtol=0)
+    torch.testing.assert_close(found / 2 + 0.5, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "plms"])
