@@ -116,7 +116,7 @@ def test_weights_are_those_of_the_first_published_variant_unless_another_is_name
         timeline.load("latent_diffusion", weights=missing)
     with pytest.raises(ValueError, match="Train it: t2i train ldm_clip"):
         timeline.load("stable_diffusion", "small", weights=missing)
-    with pytest.raises(ValueError, match="The small model takes no half"):
+    with pytest.raises(ValueError, match="stable_diffusion takes no half"):
         timeline.load("stable_diffusion", half=True)
     with pytest.raises(ValueError, match="The small model takes no precision"):
         timeline.load("ddpm", precision="bf16")

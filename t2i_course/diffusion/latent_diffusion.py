@@ -70,17 +70,16 @@ class LatentDiffusion:
         variant: str = "small",
         weights: File = None,
         vocabulary: File = None,
-        half: bool = False,
-        device: str | None = None,
         precision: str = "fp32",
+        device: str | None = None,
     ) -> LatentDiffusion:
         """The small model that ships with the course ("small"), or a published system (published/latent_diffusion.py).
 
         A published one is on a GPU if there is one, the small one is not, unless `device` says where. precision: of a
-        published one, "fp32", "bf16" or "fp16"; half is another word for the last.
+        published one, "fp32", "bf16" or "fp16".
         """
         if variant == "small":
-            for name, given in {"half": half, "precision": precision != "fp32", "vocabulary": vocabulary}.items():
+            for name, given in {"precision": precision != "fp32", "vocabulary": vocabulary}.items():
                 if given:
                     raise ValueError(f"The small model takes no {name}; leave it out.")
             from .small import load
@@ -88,7 +87,7 @@ class LatentDiffusion:
             return load(cls.small, weights, cls, device)
         from t2i_course.published.latent_diffusion import load
 
-        return load(weights, variant, vocabulary, "fp16" if half else precision, device)
+        return load(weights, variant, vocabulary, precision, device)
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
