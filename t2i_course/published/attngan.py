@@ -1,4 +1,10 @@
-"""AttnGAN: the released files for birds (CUB) and MS-COCO: generator, discriminators, text and image encoders."""
+"""AttnGAN: the released files for birds (CUB) and MS-COCO: generator, discriminators, text and image encoders.
+
+The released code makes a mistake where a batch holds more than one caption (see `TiledStage`), and the released
+weights were trained with it. A caption that is drawn alone is drawn as in the released code; so is each of a batch, as
+the mistake is left out. Who wants it, as to compare batches with those of the released code, takes
+`load_generator(file, config, tiled=True)`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from t2i_course.gan import damsm
-from t2i_course.gan.attngan import VARIANTS, AttnGAN, Generator
+from t2i_course.gan.attngan import VARIANTS, AttnGAN, Generator, NextStage
 from t2i_course.gan.damsm import PictureEncoder
 from t2i_course.gan.parts import Discriminator
+from t2i_course.nn.attention import attention
 from t2i_course.text import word_rnn
 from t2i_course.text.word_rnn import WordRNN
 from t2i_course.weights import load_weights
@@ -88,9 +95,29 @@ def _load(build: Callable[[], nn.Module], file: str | Path, convert: Callable) -
     return net.requires_grad_(False).eval()
 
 
-def load_generator(file: str | Path, config=VARIANTS["bird"]) -> Generator:
-    """The published generator, frozen."""
-    return _load(lambda: Generator(config), file, convert_generator)
+class TiledStage(NextStage):
+    """A stage that masks words as the released code does: of B captions, place n of caption b gets the mask of caption
+    (b * N + n) mod B, not of b. So a place may look at another caption's padding, and not at some of its own words."""
+
+    def forward(self, h: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        e = self.to_features(words)  # (B, T, C)
+        places = h.flatten(2).transpose(1, 2)  # (B, N, C)
+        tiled = mask.repeat(places.shape[1], 1).view(*places.shape[:2], -1)  # (B, N, T)
+        context, weights = attention(places, e, e, tiled, scale=1.0)  # (B, N, C), (B, N, T)
+        context, weights = (x.transpose(1, 2).unflatten(2, h.shape[2:]) for x in (context, weights))
+        return self.refine(torch.cat([h, context], 1)), weights
+
+
+def load_generator(file: str | Path, config=VARIANTS["bird"], tiled: bool = False) -> Generator:
+    """The published generator, frozen. tiled: with the mistake of the released code."""
+
+    def build():
+        net = Generator(config)
+        if tiled:
+            net.next = nn.ModuleList(TiledStage(config) for _ in net.next)
+        return net
+
+    return _load(build, file, convert_generator)
 
 
 def load_discriminator(file: str | Path, stage: int, config=VARIANTS["bird"]) -> Discriminator:

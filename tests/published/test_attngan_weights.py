@@ -82,13 +82,18 @@ def golden(name, folder):
     return tensors, file
 
 
-def test_the_generator_draws_what_the_original_code_draws(tmp_path):
-    """The original tiles the word mask wrongly where a batch holds more than one caption; alone, each is right."""
-    tensors, file = golden("bird_generator", tmp_path)
-    net = published.load_generator(file, TINY)
+def golden_pictures(folder, tiled=False, captions=slice(0, 2)):
+    """The golden tensors, and what our generator makes of their weights and inputs."""
+    tensors, file = golden("bird_generator", folder)
     words, mask = tensors["in/words_emb"].transpose(1, 2), ~tensors["in/mask"].bool()
     z, eps, sentence = (tensors[f"in/{name}"] for name in ("z", "eps", "sent_emb"))
-    out = net(z, eps, words, sentence, mask)
+    net = published.load_generator(file, TINY, tiled)
+    return tensors, net(*(x[captions] for x in (z, eps, words, sentence, mask)))
+
+
+def test_the_generator_draws_what_the_original_code_draws(tmp_path):
+    """The original tiles the word mask wrongly where a batch holds more than one caption; alone, each is right."""
+    tensors, out = golden_pictures(tmp_path)
     torch.testing.assert_close(out["pictures"][0], tensors["out/image64"], atol=2e-5, rtol=0)
     for name in ("mu", "logvar"):
         torch.testing.assert_close(out[name], tensors[f"out/{name}"], atol=3e-5, rtol=0)
@@ -97,21 +102,21 @@ def test_the_generator_draws_what_the_original_code_draws(tmp_path):
         torch.testing.assert_close(out["pictures"][stage][1:], right, atol=3e-5, rtol=0)
 
 
-def test_with_its_mistake_the_batch_is_as_the_original_code_draws_it(tmp_path):
-    """Place n of caption b gets the mask of caption (b * N + n) mod B: shown here, and nowhere in the lesson."""
-    tensors, file = golden("bird_generator", tmp_path)
-    net = published.load_generator(file, TINY)
-    words, mask = tensors["in/words_emb"].transpose(1, 2), ~tensors["in/mask"].bool()
-    out = net(*(tensors[f"in/{name}"] for name in ("z", "eps")), words, tensors["in/sent_emb"], mask)
-    assert not torch.allclose(out["attention"][0], tensors["out/attention64"], atol=1e-3)
-    features, stage = {}, net.next[0]
-    stage.register_forward_pre_hook(lambda module, inputs: features.update(h=inputs[0]))
-    net(*(tensors[f"in/{name}"] for name in ("z", "eps")), words, tensors["in/sent_emb"], mask)
-    places, e = features["h"].flatten(2).transpose(1, 2), stage.to_features(words)
-    tiled = mask.repeat(places.shape[1], 1).view(len(mask), places.shape[1], -1)
-    weights = (places @ e.transpose(1, 2)).masked_fill(~tiled, float("-inf")).softmax(-1)
-    weights = weights.transpose(1, 2).unflatten(2, (64, 64))
-    torch.testing.assert_close(weights, tensors["out/attention64"], atol=2e-5, rtol=0)
+def test_with_its_mistake_a_batch_is_as_the_original_code_draws_it(tmp_path):
+    tensors, out = golden_pictures(tmp_path, tiled=True)
+    torch.testing.assert_close(out["attention"][0], tensors["out/attention64"], atol=2e-5, rtol=0)
+    for picture, size, atol in zip(out["pictures"], TINY.sizes, (2e-5, 3.1e-5, 5.6e-5), strict=True):
+        torch.testing.assert_close(picture, tensors[f"out/image{size}"], atol=atol, rtol=0)
+
+
+def test_the_mistake_changes_batches_and_no_caption_that_is_alone(tmp_path):
+    (_, right), (_, wrong) = golden_pictures(tmp_path), golden_pictures(tmp_path, tiled=True)
+    for ours, theirs in zip(right["pictures"][1:], wrong["pictures"][1:], strict=True):
+        assert not torch.allclose(ours, theirs, atol=1e-2)
+    for b in (0, 1):
+        _, alone = golden_pictures(tmp_path, tiled=True, captions=slice(b, b + 1))
+        for ours, theirs in zip(right["pictures"], alone["pictures"], strict=True):
+            torch.testing.assert_close(ours[b : b + 1], theirs, atol=2e-5, rtol=0)
 
 
 def test_the_text_encoder_reads_as_the_original_code(tmp_path):
