@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from torch import nn
 
 from t2i_course import worlds
 from t2i_course.gan import damsm
@@ -136,6 +137,33 @@ def test_only_what_should_learn_learns():
         assert (p.grad is None) == name.startswith("pictures.eyes."), name
         assert p.grad is None or p.grad.any(), name
     assert all(torch.equal(t, before[name]) for name, t in model.pictures.eyes.state_dict().items())
+
+
+def full_size(variant):
+    """A DAMSM of the published size with untrained weights, whose eyes let something through: as torch starts
+    Inception, without batch norm's own statistics each layer makes what it sees weaker, and all is dark in the end."""
+    model = DAMSM(VARIANTS[variant])
+    for layer in model.pictures.eyes.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return model
+
+
+@pytest.mark.slow
+def test_one_training_step_at_full_size():
+    torch.manual_seed(0)
+    model = full_size("bird").train()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 2e-3, (0.5, 0.999))
+    tokens, lengths = torch.randint(1, model.config.words, (2, 9)), torch.tensor([9, 7])
+    words, sentences = model.text(tokens, lengths)
+    mask, same = torch.arange(9) < lengths[:, None], torch.zeros(2, 2, dtype=torch.bool)
+    terms = model.losses(torch.randn(2, 3, 256, 256), words, sentences, mask, same)
+    sum(terms.values()).backward()
+    optimiser.step()
+    assert all(torch.isfinite(value) for value in terms.values())
+    for name, t in model.state_dict().items():
+        assert torch.equal(t, before[name]) == name.startswith("pictures.eyes."), name
 
 
 def test_its_gradient_reaches_the_pixels_at_any_size():

@@ -10,16 +10,19 @@ from t2i_course.diffusion.latent_diffusion import LatentDiffusion  # noqa: E402
 from t2i_course.diffusion.process import Process, scaled_linear  # noqa: E402
 from t2i_course.nn.unet import VARIANTS as UNETS  # noqa: E402
 from t2i_course.nn.unet import UNet  # noqa: E402
-from tests.gan import test_attngan, test_gan_cls, test_stackgan  # noqa: E402
+from tests.gan import test_attngan, test_damsm, test_gan_cls, test_stackgan  # noqa: E402
+from tests.text import test_char_cnn_rnn  # noqa: E402
 from tests.vae import test_aligndraw, test_sharpen  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 STEPS = {
     "alignDRAW": (test_aligndraw,),
     "the sharpener": (test_sharpen,),
+    "char-CNN-RNN": (test_char_cnn_rnn,),
     "GAN-INT-CLS": (test_gan_cls, "full"),
     "StackGAN, stage I": (test_stackgan, 1),
     "StackGAN, stage II": (test_stackgan, 2),
+    "DAMSM": (test_damsm,),
     "AttnGAN, bird": (test_attngan, "bird"),
     "AttnGAN, coco": (test_attngan, "coco"),
 }

@@ -116,6 +116,20 @@ def test_loss_is_the_released_mean_over_pairs():
     assert joint_embedding_loss(10 * torch.eye(4), torch.eye(4), torch.eye(4, dtype=torch.bool)) == 0
 
 
+@pytest.mark.slow
+def test_one_training_step_at_full_size():
+    """The birds' network and GoogLeNet's 1,024 numbers of each picture, with RMSProp, as released."""
+    torch.manual_seed(0)
+    model = CharCNNRNN(VARIANTS["icml_birds"]).train()
+    optimiser = torch.optim.RMSprop(model.parameters(), 7e-4)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    loss = joint_embedding_loss(torch.randn(2, 1024), model.encode(TEXTS), torch.eye(2, dtype=torch.bool))
+    loss.backward()
+    optimiser.step()
+    assert 0 < loss < 100
+    assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
 def test_published_files_are_read_and_others_refused(tmp_path):
     torch.manual_seed(0)
     net, file = CharCNNRNN(VARIANTS["cvpr"]), tmp_path / "cvpr.safetensors"
