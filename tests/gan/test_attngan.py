@@ -1,6 +1,5 @@
 """AttnGAN: attention over words, the losses of the release, what learns and what does not, drawing."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from t2i_course.gan.parts import judged_together
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds import UnknownWord
 from tests.gan.test_damsm import full_size
+from tests.shipped import accuracy_and_chance
 
 TINY = replace(
     VARIANTS["bird"], z_dim=6, condition_dim=5, text_dim=16, generator_width=4, discriminator_width=4, residuals=1
@@ -288,30 +288,17 @@ def test_the_shipped_model_draws_its_captions_alone_as_in_a_batch():
 
 
 @trained
-def test_the_shipped_model_draws_more_of_its_captions_than_chance():
-    """Chance: the same pictures, dealt to other captions."""
-    from t2i_course.judge import caption_accuracy
-
-    system = AttnGAN.load()
-    for name in ("flowers", "birds"):
-        world = worlds.load(name)
-        captions = [world.caption("test", i)[0] for i in range(48)]
-        pictures = system.draw(captions)
-        right = caption_accuracy(pictures, captions, world).accuracy
-        assert right > 0.15 + caption_accuracy(pictures.roll(1, 0), captions, world).accuracy
+@pytest.mark.parametrize(("world", "ahead"), [("flowers", 0.47), ("birds", 0.4)])
+def test_the_shipped_model_draws_more_of_its_captions_than_chance(world, ahead):
+    """Measured: .77 against .23, and .67 against .17. The bars are two and a half standard errors below."""
+    right, chance = accuracy_and_chance(AttnGAN.load().draw, world, 48)
+    assert right > chance + ahead
 
 
 @trained
 def test_the_shipped_model_draws_nights():
     day, night = AttnGAN.load().draw(["a flower in the grass", "a flower at night"], seed=3)
     assert day.mean() > night.mean() + 0.3
-
-
-@trained
-def test_what_was_measured_is_recorded():
-    record = json.loads((Path(__file__).parents[2] / "data" / "weights" / "attngan.json").read_text())
-    assert {"flowers", "birds"} <= record["metrics"].keys()
-    assert min(record["metrics"][world] for world in ("flowers", "birds")) > 0.5
 
 
 def test_clear_errors(tmp_path):
