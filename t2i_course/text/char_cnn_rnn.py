@@ -64,7 +64,11 @@ VARIANTS = {
 
 
 def one_hot(captions: Sequence[str]) -> Tensor:
-    """Captions -> their letters (B, A, 201), lower-cased; a letter that the alphabet lacks is read as a space."""
+    """Captions -> their letters (B, A, 201), lower-cased.
+
+    A letter that the alphabet lacks is read as a space, as in the port to PyTorch whose files `published.char_cnn_rnn`
+    reads; the original in Lua Torch leaves its place empty.
+    """
     number_of = {letter: k for k, letter in enumerate(ALPHABET)}
     letters = torch.zeros(len(captions), len(ALPHABET), LENGTH)
     for row, caption in zip(letters, captions, strict=True):
