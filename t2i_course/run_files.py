@@ -182,8 +182,8 @@ def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict
     """Write the run's weights to `path` (safetensors) and beside it a JSON record of how they were made.
 
     The moving average is taken if there is one, without what the recipe leaves out. `record` adds to the entries that
-    are written anyway: recipe, seed, steps, seconds, parameters, hardware, commit, versions, date, the metrics measured
-    at that step if any, and the recipe's own. Returns it all.
+    are written anyway: recipe, seed, steps, seconds, parameters (without buffers such as batch norm's averages),
+    hardware, commit, versions, date, the metrics measured at that step if any, and the recipe's own. Returns it all.
     """
     folder, path = Path(folder), Path(path)
     found = checkpoints(folder)
@@ -203,7 +203,7 @@ def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict
         "seed": state["seed"],
         "steps": state["step"],
         "seconds": round(state["seconds"]),
-        "parameters": sum(t.numel() for t in weights.values()),
+        "parameters": sum(t.numel() for name, t in weights.items() if name not in state.get("buffers", ())),
         "hardware": hardware(),
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in ("torch", "accelerate")},

@@ -263,6 +263,7 @@ class _Run:
             return
         state = {"recipe": self.recipe.name, "seed": self.seed, "step": self.step, "seconds": self.seconds}
         state |= {"record": self.recipe.record, "leave_out": list(self.recipe.leave_out)}
+        state["buffers"] = [name for name, _ in self.model.named_buffers()]  # stored with the weights, but not learned
         state["optimisers"] = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
         files.save_checkpoint(folder, self.step, {"model": self.model, "ema": self.ema}, state)
 

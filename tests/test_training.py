@@ -502,6 +502,8 @@ def test_export_writes_half_precision_weights_and_a_record(whole_run, tmp_path):
     assert record["steps"] == 24
     assert record["note"] == "a test"
     assert record["width"] == 8
+    assert record["parameters"] == sum(p.numel() for p in small_recipe().build().parameters())
+    assert record["parameters"] < sum(t.numel() for t in exported.values())  # batch norm's averages are no parameters
     assert {"seed", "seconds", "hardware", "commit", "versions", "metrics"} < record.keys()
     with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
         export(tmp_path, tmp_path / "x.safetensors")

@@ -1,12 +1,17 @@
-"""Files of weights: what is read of checkpoints that hold more, and what is refused."""
+"""Files of weights: what is read of checkpoints that hold more, what is refused, and what records say of ours."""
 
+import json
 import sys
 from types import ModuleType
 
 import pytest
 import torch
+from safetensors import safe_open
 
+from t2i_course.paths import DATA
 from t2i_course.weights import read_weights
+
+BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "scale"}  # the last is that of latents
 
 
 @pytest.fixture
@@ -36,3 +41,11 @@ def test_other_classes_are_refused(foreign, tmp_path):
     torch.save({"state_dict": {}, "callbacks": foreign("elsewhere")()}, tmp_path / "sd.ckpt")
     with pytest.raises(ValueError, match=r"sd\.ckpt cannot be read as a file of weights \(UnpicklingError\)\. Ask\."):
         read_weights(tmp_path / "sd.ckpt", "Ask.")
+
+
+@pytest.mark.parametrize("file", sorted((DATA / "weights").glob("*.safetensors")), ids=lambda file: file.stem)
+def test_records_say_how_many_parameters_ship(file):
+    with safe_open(file, "pt") as weights:
+        shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
+    learned = [torch.Size(shape).numel() for name, shape in shapes.items() if name.split(".")[-1] not in BUFFERS]
+    assert json.loads(file.with_suffix(".json").read_text())["parameters"] == sum(learned)
