@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from t2i_course.nn.noise import noise, noise_stream
 from t2i_course.nn.unet import NoisyClassifier, UNet
+from t2i_course.text.words import check_captions
 
 from . import process as samplers
 from .guidance import by_gradient, classified, uphill
@@ -106,8 +107,7 @@ class PixelDiffusion:
         """
         if sampler not in ("ddpm", "ddim"):
             raise ValueError(f"There is no sampler {sampler!r} here. There are: ddpm, ddim.")
-        if isinstance(captions, str) or not captions:
-            raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
+        check_captions(captions)
         if every < 1:
             raise ValueError(f"every={every}: it is at least 1.")
         if self.classifier is None and guidance_scale != 1:

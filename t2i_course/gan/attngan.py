@@ -72,6 +72,8 @@ class Config:
     match: bool = False  # the discriminators also learn by `matching`, and G from them: not in the paper
 
     def __post_init__(self):
+        if self.stages < 1:
+            raise ValueError(f"stages={self.stages}: AttnGAN draws in at least one stage.")
         if self.first_size < 8 or self.first_size & (self.first_size - 1):
             raise ValueError(f"first_size={self.first_size}: AttnGAN begins with 8, 16, 32, 64, ... pixels.")
 

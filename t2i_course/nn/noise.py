@@ -1,6 +1,7 @@
 """Noise that belongs to a picture, not to a batch."""
 
 from collections.abc import Callable
+from numbers import Integral
 
 import torch
 from numpy.random import SeedSequence
@@ -21,9 +22,12 @@ def noises(seed: int, batch: int, *dims: int) -> tuple[Tensor, ...]:
 
 
 def noise_stream(seed: int, batch: int) -> Callable[..., Tensor]:
-    """A function that gives standard normal noise (batch, *shape), new at every call; row i has a stream of its own."""
-    if seed < 0:
-        raise ValueError(f"seed={seed}: a seed is not negative.")
+    """A function that gives standard normal noise (batch, *shape), new at every call; row i has a stream of its own.
+
+    Raises ValueError for a seed that is not a whole number from 0 on.
+    """
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed={seed!r}: a seed is a whole number, and not negative.")
     seeds = (int(SeedSequence([seed, i]).generate_state(1)[0]) for i in range(batch))
     rows = [torch.Generator().manual_seed(s) for s in seeds]
     return lambda *shape: torch.stack([torch.randn(shape, generator=row) for row in rows])

@@ -32,8 +32,8 @@ from t2i_course.nn.world_cnn import load_trunk
 from t2i_course.paths import DATA
 from t2i_course.weights import load_weights
 
+from .words import check_captions, vocabulary
 from .words import encode as encode_words
-from .words import vocabulary
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -134,8 +134,7 @@ class CharCNNRNN(nn.Module):
 
     def encode(self, captions: Sequence[str]) -> Tensor:
         """The vectors of captions, (B, dim), of which LENGTH letters are read. Raises ValueError for anything else."""
-        if isinstance(captions, str) or not captions:
-            raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
+        check_captions(captions)
         return self(one_hot(captions).to(self.project.weight))
 
     @classmethod

@@ -16,6 +16,15 @@ def vocabulary(*world_names: str) -> tuple[str, ...]:
     return tuple(sorted({","}.union(*(worlds.load(name).vocabulary for name in world_names))))
 
 
+def check_captions(captions: Sequence[str]) -> None:
+    """Raise ValueError for what is not a list (or tuple) of at least one text."""
+    if isinstance(captions, str) or not isinstance(captions, Sequence) or not captions:
+        raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
+    for caption in captions:
+        if not isinstance(caption, str):
+            raise ValueError(f"captions is a list of texts, and {caption!r} is none.")
+
+
 def numbers(
     caption: str,
     number_of: Mapping[str, int],
@@ -39,10 +48,10 @@ def encode(
     """Captions -> numbers of their words (B, T), padded with 0, and how many words each has (B,).
 
     T is that of the longest caption, or `length`: then longer captions are cut. split: caption -> its words. Raises
-    UnknownWord for a word that is not in the vocabulary, and ValueError for a caption without words.
+    UnknownWord for a word that is not in the vocabulary, and ValueError for a caption without words, or for what is
+    no list of captions.
     """
-    if isinstance(captions, str):
-        raise ValueError("captions is a list of texts; put your text into brackets: [text].")
+    check_captions(captions)
     number_of = {word: k + 1 for k, word in enumerate(vocabulary)}
     rows = []
     for caption in captions:
@@ -50,8 +59,6 @@ def encode(
         if not row:
             raise ValueError(f"The caption {caption!r} holds no word.")
         rows.append(row)
-    if not rows:
-        raise ValueError("captions is empty; give at least one text.")
     tokens = torch.full((len(rows), length or max(map(len, rows))), PADDING)
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = torch.tensor(row)

@@ -148,8 +148,11 @@ class Align(nn.Module):
 def filter_means(head: Tensor, size: int, window: int) -> Tensor:
     """Where the filters of a window stand on A x A pixels, the first of which is 0: their x and y (2, B, N).
 
-    head (B, 5) as for `filter_bank`; some may stand outside of the picture.
+    head (B, 5) as for `filter_bank`; some may stand outside of the picture. Raises ValueError for a window of one
+    filter, which has no stride.
     """
+    if window < 2:
+        raise ValueError(f"window={window}: a window has at least two filters each way.")
     x, y, log_stride, *_ = head.T[..., None]  # (B, 1) each
     centre = (size + 1) / 2 * (torch.stack([x, y]) + 1)  # (2, B, 1), in pixels
     stride = (size - 1) / (window - 1) * log_stride.exp()

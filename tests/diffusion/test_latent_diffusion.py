@@ -160,10 +160,11 @@ def test_without_a_null_caption_there_is_one_question_a_step(system, monkeypatch
 
 
 def test_clear_errors(system):
-    with pytest.raises(ValueError, match="captions is a list of at least one text"):
-        system.draw("a bird")
-    with pytest.raises(ValueError, match="captions is a list of at least one text"):
-        system.draw([])
+    for wrong in ("a bird", []):
+        with pytest.raises(ValueError, match="captions is a list of at least one text"):
+            system.draw(wrong)
+    with pytest.raises(ValueError, match=r"seed=1\.5"):
+        system.draw(["a bird"], seed=1.5)
     with pytest.raises(ValueError, match="every=0: it is at least 1"):
         next(system.frames(["a bird"], every=0))
     with pytest.raises(ValueError, match="There is no sampler 'magic'. There are: ddim, plms"):

@@ -103,8 +103,9 @@ def test_asking_for_what_is_not_there(tmp_path):
         timeline.load("ddpm", "ddpm_cifar10", weights=tmp_path / "x.pt")
     with pytest.raises(ValueError, match="no sampler 'plms' here"):
         narrow("ddpm_cifar10").draw([""], sampler="plms")
-    with pytest.raises(ValueError, match="list of at least one text"):
-        narrow("ddpm_cifar10").draw("a bird")
+    for wrong in ("a bird", 5):
+        with pytest.raises(ValueError, match="list of at least one text"):
+            narrow("ddpm_cifar10").draw(wrong)
     with pytest.raises(ValueError, match="list of at least one text"):
         narrow("ddpm_cifar10").draw([])
     with pytest.raises(ValueError, match="every=0: it is at least 1"):

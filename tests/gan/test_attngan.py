@@ -209,8 +209,6 @@ def test_true_and_drawn_pictures_are_looked_at_in_one_batch(damsm):
     net["discriminators"][0].look[0].register_forward_hook(lambda _, pictures, __: sizes.append(len(pictures[0])))
     list(attngan.losses(net, damsm, [torch.randn(3, 3, 64, 64)], text, same, config))
     assert sizes == [6, 6]
-    with pytest.raises(ValueError, match="first_size=48: AttnGAN begins with 8, 16"):
-        replace(config, first_size=48)
 
 
 def test_shaken_pictures_differ_a_little_each_in_its_own_way_and_pass_gradients_on():
@@ -312,7 +310,13 @@ def test_clear_errors(tmp_path):
     system = AttnGAN(damsm.text, vocabulary("flowers", "birds"), Generator(config), config)
     with pytest.raises(UnknownWord, match="'elephant'"):
         system.draw(["an elephant"])
-    with pytest.raises(ValueError, match="brackets"):
-        system.draw("a red flower")
-    with pytest.raises(ValueError, match="seed=-1"):
-        system.draw(CAPTIONS, seed=-1)
+    for wrong in ("a red flower", 5):
+        with pytest.raises(ValueError, match="brackets"):
+            system.draw(wrong)
+    for seed in (-1, 1.5):
+        with pytest.raises(ValueError, match=f"seed={seed}"):
+            system.draw(CAPTIONS, seed=seed)
+    with pytest.raises(ValueError, match="first_size=48: AttnGAN begins with 8, 16"):
+        replace(config, first_size=48)
+    with pytest.raises(ValueError, match="stages=0: AttnGAN draws in at least one stage"):
+        replace(config, stages=0)

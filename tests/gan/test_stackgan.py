@@ -170,8 +170,12 @@ def test_a_sketch_is_drawn_and_then_a_picture_whoever_else_is_in_the_batch():
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(UnknownWord, match="'elephant'"):
         untrained().draw(["an elephant"])
-    with pytest.raises(ValueError, match="put your text into brackets"):
-        untrained().draw("a red flower")
+    for wrong in ("a red flower", 5):
+        with pytest.raises(ValueError, match="put your text into brackets"):
+            untrained().draw(wrong)
+    for seed in (-1, 1.5):
+        with pytest.raises(ValueError, match=f"seed={seed}"):
+            untrained().draw(["a red flower"], seed=seed)
     with pytest.raises(ValueError, match="no variant 'huge'.*small"):
         StackGAN.load("huge")
     with pytest.raises(ValueError, match=r"size=96: StackGAN draws 64, 128, 256"):

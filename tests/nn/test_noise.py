@@ -1,5 +1,6 @@
 """Noise that belongs to a picture, not to a batch."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,9 +23,11 @@ def test_it_is_standard_normal_and_leaves_the_global_generator_alone():
     assert abs(torch.corrcoef(z[:2])[0, 1]) < 0.4
 
 
-def test_a_negative_seed_is_refused():
-    with pytest.raises(ValueError, match="seed=-1"):
-        noise(-1, 1, 2)
+def test_a_seed_is_a_whole_number_from_0_on():
+    for wrong in (-1, 1.5, "1", None):
+        with pytest.raises(ValueError, match=f"seed={wrong!r}: a seed is a whole number"):
+            noise(wrong, 1, 2)
+    assert torch.equal(noise(np.int64(3), 1, 2), noise(3, 1, 2))
 
 
 def test_on_the_arc_noise_stays_as_loud():

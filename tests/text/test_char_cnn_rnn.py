@@ -190,6 +190,6 @@ def test_what_is_no_caption():
     with pytest.raises(UnknownWord, match="'blurple'"):
         check_words(["a blurple flower"])
     check_words(["a red flower", "this bird has a long bill"])
-    for wrong in ("a red flower", []):
+    for wrong in ("a red flower", [], 5, ["a red flower", 5]):
         with pytest.raises(ValueError, match="list"):
             CharCNNRNN(VARIANTS["small"]).encode(wrong)

@@ -35,6 +35,9 @@ def test_what_is_no_caption():
     known = vocabulary("birds")
     with pytest.raises(UnknownWord, match="'elephant' means nothing in the worlds that this model was trained on"):
         encode(["a red elephant"], known)
-    for wrong, message in {"a bird": "put your text into brackets", ("",): "holds no word", (): "is empty"}.items():
+    for wrong in ("a bird", (), [], 5, None):
+        with pytest.raises(ValueError, match="list of at least one text; put your text into brackets"):
+            encode(wrong, known)
+    for wrong, message in {("",): "holds no word", ("a bird", 5): "a list of texts, and 5 is none"}.items():
         with pytest.raises(ValueError, match=message):
             encode(wrong, known)

@@ -205,8 +205,17 @@ def test_the_shipped_model_draws_more_of_its_captions_than_chance(world, ahead):
 
 
 def test_clear_errors(tmp_path):
+    system = Drawer(AlignDRAW(aligndraw.small_config()), aligndraw.vocabulary(*aligndraw.WORLDS))
     with pytest.raises(UnknownWord, match="'elephant'"):
-        Drawer(AlignDRAW(aligndraw.small_config()), aligndraw.vocabulary(*aligndraw.WORLDS)).draw(["an elephant"])
+        system.draw(["an elephant"])
+    for wrong in ("a red flower", 5):
+        with pytest.raises(ValueError, match="put your text into brackets"):
+            system.draw(wrong)
+    for seed in (-1, 1.5):
+        with pytest.raises(ValueError, match=f"seed={seed}"):
+            system.draw(["a red flower"], seed=seed)
+    with pytest.raises(ValueError, match="window=1: a window has at least two filters"):
+        filter_bank(torch.zeros(1, 5), 32, 1)
     with pytest.raises(ValueError, match="no variant"):
         Drawer.load("huge")
     with pytest.raises(ValueError, match="files of Theano"):
