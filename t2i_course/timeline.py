@@ -184,7 +184,7 @@ HISTORY: tuple[System, ...] = (
         "14",
         Anatomy("diffusion in latents", "BERT-like", "autoencoder and U-Net", "cross-attention", "LAION-400M"),
         module="t2i_course.diffusion.latent_diffusion:LatentDiffusion",
-        variants={"small": 7_220_836, "ldm_text": 872_300_484},
+        variants={"small": 5_287_024, "ldm_text": 872_300_484},
     ),
     System(
         2022,
@@ -222,7 +222,7 @@ HISTORY: tuple[System, ...] = (
         Anatomy("diffusion in latents", "CLIP, frozen", "autoencoder and U-Net", "cross-attention", "LAION-5B"),
         module="t2i_course.diffusion.latent_diffusion:StableDiffusion",
         variants={
-            "small": 7_220_836,
+            "small": 6_403_024,
             "sd_1": 859_520_964,
             "sd_1_inpainting": 859_535_364,
             "sd_2_base": 865_910_724,
@@ -323,7 +323,8 @@ def load(name: str, variant: str | None = None, **options):
     module, class_name = system.module.split(":")
     factory = getattr(import_module(module), class_name)
     taken = signature(getattr(factory, "load", factory)).parameters
-    if unknown := options.keys() - taken.keys() - {"weights"}:
+    unknown = options.keys() - taken.keys() - {"weights"}
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
         raise ValueError(f"{name} takes no {min(unknown)}; leave it out.")
     if hasattr(factory, "load"):
         return factory.load(variant, **options)

@@ -8,8 +8,8 @@
               trained before, and frozen
 
 What is new since DDPM is in the recipe, and makes an hour of a laptop enough. The network predicts the picture itself,
-as it is simpler than its noise; fine detail passes by (Karras et al. 2022). 8x8 pixels are one place for it, or one
-place of a latent, whose autoencoder was trained with diffusion in mind (codec/losses.py). The schedule is a cosine
+as it is simpler than its noise; fine detail passes by (Karras et al. 2022). 8x8 pixels are one place for it, or 2x2
+places of a latent, whose autoencoder was trained with diffusion in mind (codec/losses.py). The schedule is a cosine
 (Nichol and Dhariwal 2021), shifted to more noise (after Hoogeboom et al. 2023). No timestep pulls much harder than
 another (`v_weight`; Salimans and Ho 2022), but those at which shapes emerge from the noise come most often
 (`timesteps`; Esser et al. 2024). Every block hears what the caption says as a whole, as in GLIDE (Nichol et al. 2021).
@@ -99,20 +99,20 @@ class Config:
         return Process(cosine(shift=self.shift), self.predicts, detail=self.detail)
 
 
-def unet(channels: int, mults: tuple[float, ...], ask: tuple[int, ...], context_dim: int = DIM) -> UNetConfig:
-    """A U-Net for pictures or latents of `channels`. Levels in `ask` ask the words."""
+def unet(channels: int, ask: tuple[int, ...], context_dim: int = DIM) -> UNetConfig:
+    """A U-Net of two levels: the places of the folded picture, and a quarter of them. Levels in `ask` ask the words."""
     options = {"heads": 4, "context_dim": context_dim, "pooled": True, "resample": "conv", "groups": 8}
-    return UNetConfig(96, mults, 2, ask, channels, channels, **options)
+    return UNetConfig(96, (1, 1), 2, ask, channels, channels, **options)
 
 
 # Chosen by the facts that were kept after a few minutes of training, and by eye.
 PIXELS = {"fold": 8, "detail": 0.13, "perceived": 0.5, "guidance_scale": 3.0}
-LATENT = {"codec": "small_kl_f8_aligned", "detail": 0.3}
+LATENT = {"codec": "small_kl_f8_aligned", "fold": 2, "detail": 0.3}
 ALL = {"captions": 4, "shift": 2.0, "until": 130, "aligned": 1.5}
 SMALL = {
-    "ddpm": Config(unet(192, (1, 1), (1,), 128), 64, **PIXELS, **ALL, reader="damsm", worlds=("flowers", "birds")),
-    "ldm": Config(unet(4, (2 / 3, 1, 1), (1, 2)), 128, **LATENT, **ALL),
-    "ldm_clip": Config(unet(4, (2 / 3, 1, 1), (1, 2)), 128, **LATENT, **ALL, reader="clip", skip_last=1),
+    "ddpm": Config(unet(192, (1,), 128), 64, **PIXELS, **ALL, reader="damsm", worlds=("flowers", "birds")),
+    "ldm": Config(unet(16, (1,)), 128, **LATENT, **ALL),
+    "ldm_clip": Config(unet(16, (0, 1)), 128, **LATENT, **ALL, reader="clip", skip_last=1),
 }
 
 
@@ -207,7 +207,7 @@ def load(
 # --- the recipe -------------------------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, steps: int = 8000, batch_size: int = 24) -> Recipe:
+def recipe(name: str, *, steps: int = 10_000, batch_size: int = 24) -> Recipe:
     """How one of them is trained. Latents are made once, and kept in the cache."""
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe

@@ -14,7 +14,7 @@ from t2i_course.nn.world_cnn import Eyes, load_trunk
 def tiny():
     """A U-Net whose last layer says something, and its inputs."""
     torch.manual_seed(0)
-    net = UNet(replace(small.unet(16, (1, 1), (1,)), dim=16)).eval()
+    net = UNet(replace(small.unet(16, (1,)), dim=16)).eval()
     for p in net.parameters():
         torch.nn.init.normal_(p, 0, 0.1)
     return net, (torch.randn(2, 16, 8, 8), torch.tensor([3, 900]), torch.randn(2, 5, small.DIM))

@@ -94,7 +94,7 @@ def test_latents_are_made_once_and_again_for_another_autoencoder(few_pictures, m
     config = SMALL["ldm"]
     codec, other = small.codec_of(config), small.codec_of(config)
     made, *_ = next(small.batches(config, codec, 6, seed=0, start=0))
-    assert made.shape == (6, 4, 16, 16)
+    assert made.shape == (6, 16, 8, 8)
     monkeypatch.setattr(codec.inside, "encode", lambda x: pytest.fail("they were in the cache"))
     assert torch.equal(next(small.batches(config, codec, 6, seed=0, start=0))[0], made)
     assert not torch.allclose(next(small.batches(config, other, 6, seed=0, start=0))[0], made)
