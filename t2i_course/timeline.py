@@ -323,8 +323,7 @@ def load(name: str, variant: str | None = None, **options):
     module, class_name = system.module.split(":")
     factory = getattr(import_module(module), class_name)
     taken = signature(getattr(factory, "load", factory)).parameters
-    unknown = options.keys() - taken.keys() - {"weights"}
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+    if unknown := options.keys() - taken.keys() - {"weights"}:
         raise ValueError(f"{name} takes no {min(unknown)}; leave it out.")
     if hasattr(factory, "load"):
         return factory.load(variant, **options)
