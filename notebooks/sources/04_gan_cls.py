@@ -179,8 +179,8 @@ for name, (_, history) in games.items():
     print(f"{name:12} {f'{reached[0]} steps' if reached else 'not yet'}")
 
 # %% [markdown]
-# CLS makes the difference here. INT cannot: it is for captions that training lacks, and all eight are in training. (One
-# run of each.) What the two are for:
+# Those that see wrong captions, the two with CLS, are there first. (One run of each; by itself INT should not matter
+# here: it is for captions that training lacks, and all eight are in training.) What the two are for:
 #
 # * **CLS, matching-aware.** $D$ also sees true pictures with *wrong* captions, as a third kind of pair. Otherwise it can
 #   win for long by looking at the picture alone, and $G$ learns first to draw well, and only then what was asked.
@@ -394,8 +394,9 @@ print(f"trained for {record['steps']:,} steps; diversity on the split val:")
 print({world: round(record["metrics"][f"{world}.diversity"], 2) for world in char_cnn_rnn.WORLDS})
 
 # %% [markdown]
-# **Notice** that sharp is not the same as right. What fills the picture (the ground, the sky) is obeyed first; what
-# covers few pixels (a pattern, the shape of a bill) is the hardest to see for $D$, and so it is for $G$ to learn.
+# **Notice** that sharp is not the same as right. In the table of facts further up, what fills the picture is drawn as
+# asked for; how many petals there are, their pattern, their second color are the hardest to see for $D$, and so they are
+# for $G$ to learn. And the diversity is low: the four pictures above that answer one caption are nearly one picture.
 #
 # ## At full size
 

@@ -250,10 +250,9 @@ show.table(rows, digits=2)
 # %% [markdown]
 # **Notice** that it matters what Stage II is told, for birds very much; but it trusts the form of the sketch: a tulip's
 # petals turn mostly white and stay a tulip's, its sky does not become grass, and a bird stays a bird. From plain grey
-# it makes no flower at all: it can paint, but not draw. Ours had to be made to listen at all: a good sketch already
-# holds most of what the discriminator asks for, and our first Stage II merely learned to enlarge it. Now a quarter of
-# the sketches that it is given in training lead it `astray`: they were made for another caption, and it has to correct
-# them. (The paper does without.)
+# it makes no flower at all: it can paint, but not draw. A good sketch already holds most of what the discriminator asks
+# for, so a Stage II could get by with enlarging it. Lest it do, a quarter of the sketches that ours is given in training
+# lead it `astray`: they were made for another caption, and it has to correct them. (The paper does without.)
 
 # %%
 show.source(stackgan.losses)

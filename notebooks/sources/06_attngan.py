@@ -112,7 +112,8 @@ for k, word in enumerate(("a", "black")):
 # both into one space. First every region asks which word it answers, then every word asks where (equations 7 to 9):
 #
 # $$ s_{ij} = e_i^\top v_j, \qquad \bar s_{ij} = \frac{e^{s_{ij}}}{\sum_k e^{s_{kj}}}, \qquad
-#    \alpha_{ij} = \frac{e^{\gamma_1 \bar s_{ij}}}{\sum_k e^{\gamma_1 \bar s_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} v_j $$
+#    \alpha_{ij} = \frac{e^{\gamma_1 \bar s_{ij}}}{\sum_k e^{\gamma_1 \bar s_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} v_j
+# $$
 #
 # $c_i$ is what the word found. A caption fits as well as its words find what they mean (equation 10, without its
 # exponent $1/\gamma_2$, as in the released code; $\gamma_1$ says how sharply a word looks, $\gamma_2$ how much the best
@@ -366,12 +367,10 @@ print(f"lambda of the small model: {system.config.damsm_weight}")
 # %% [markdown]
 # Like all of our small GANs it also learns by `matching` (chapter 04). Among the few captions of a batch two or three
 # facts already give the right one away, so here a picture has to find its caption among many more. `matching` hears
-# only the sentence, and counts more than the DAMSM: that is why ours hears its sentence first. And our first AttnGAN
-# never drew a dark sky. We think that G was asked too early whether its pictures look true *whatever they show*: most
-# true pictures are bright, and a flower at night has to pass as a dim one first, of which there are none. Now it hears
-# about captions first (`alone_from`, in the recipe at the end of `t2i_course/gan/attngan.py`), and draws nights. But
-# other things were changed with it (it hears its sentence louder, meets more wrong captions, and D learns faster), and
-# we have not tried each alone.
+# only the sentence, and counts more than the DAMSM: that is why ours hears its sentence first. And G is asked about
+# captions first, and only later whether its pictures look true *whatever they show* (`alone_from`, in the recipe at the
+# end of `t2i_course/gan/attngan.py`): most true pictures are bright, and a flower at night has to pass as a dim one
+# first, of which there are none. (We have not measured what each of these is worth alone.)
 #
 # ## Play
 #
@@ -459,14 +458,16 @@ show.table(rows, digits=2)
 # | StackGAN (2016) | 3.70 | 8.45 | | |
 # | StackGAN-v2 (2017) | 4.04 | | | |
 # | AttnGAN (2017) | 4.36 | 25.89 | 35.49 (as others measured it) | 67.82 % / 85.47 % |
+# | DM-GAN (2019) | 4.75 | 30.49 | 32.64 | |
 # | DF-GAN (2020; as published at CVPR 2022) | | | 19.32 | |
 #
 # (Blank: not repeated here.)
 #
 # On birds, where every picture has one thing in its middle, each system looks better than the one before. On MS-COCO,
 # with several things in their places, the scores rose three times over, and the pictures were still not ones in which a
-# person could say what is where. From 2018 to 2020 many papers added a part to this design: a memory, a second
-# discriminator, a caption model that reads the picture back. The six axes of chapter 00 say what stayed as it was: tens
+# person could say what is where. From 2018 to 2020 many papers added a part to this design: a memory (DM-GAN, whose FID
+# is hardly lower), a second discriminator, a caption model that reads the picture back; DF-GAN took parts away, and got
+# further. The six axes of chapter 00 say what stayed as it was: tens
 # of thousands of pictures, a text encoder that had read nothing but their captions, a generator of ten million
 # parameters, and the instability of GANs.
 #

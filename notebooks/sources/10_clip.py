@@ -406,13 +406,9 @@ show.table(rows, digits=2)
 # %%
 def ranked(caption: str, among: str) -> np.ndarray:
     """The twelve pictures that a caption is nearest to: uint8 (H, W, 3)."""
-    mine = (
-        range(len(pictures))
-        if among == "all worlds"
-        else range(*(300 * (worlds.NAMES.index(among) + k) for k in (0, 1)))
-    )
-    scores = compare(clip.text(clip.tokens([caption])), seen[mine.start : mine.stop], clip.log_scale)[0]
-    best = worlds.base.to_uint8(pictures[mine.start + scores.topk(12).indices])
+    first, n = (0, len(pictures)) if among == "all worlds" else (300 * worlds.NAMES.index(among), 300)
+    scores = compare(clip.text(clip.tokens([caption])), seen[first : first + n], clip.log_scale)[0]
+    best = worlds.base.to_uint8(pictures[first + scores.topk(12).indices])
     return show.grid(best.repeat(2, 1).repeat(2, 2), columns=6)
 
 
@@ -523,8 +519,9 @@ for name, attribute in (("flowers", "petal_count"), ("scenes", "count")):
     show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** what is taken for what: of petals, few and many are told apart, and what lies between goes to a neighbor; of
-# things in a scene hardly any. It knows how few and how many *look*; it does not count.
+# **Notice** what is taken for what. Few petals and many are told apart; of what lies between, much goes to a neighbor,
+# and six are called eight more often than six. In a scene, two of something may be called anything. It knows how few and
+# how many *look*; it does not count.
 #
 # ## CLIP in the noise
 #

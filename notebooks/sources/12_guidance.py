@@ -27,7 +27,7 @@
 # README says how long it runs.*
 
 # %%
-from collections import deque
+from collections import Counter, deque
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -182,32 +182,29 @@ print(
 # %%
 from t2i_course.text.clip import CLIP, prepared
 
+show.source(guidance.fitting)
 clips = {"noisy": CLIP.load("noisy"), "clean": CLIP.load("small")}  # the second has never seen noise
-
-
-def fits(caption: str, name: str):
-    """How well noisy pictures fit a caption, by one of the two CLIPs: for by_gradient."""
-    clip = clips[name]
-    tokens = clip.tokens([caption])
-
-    def log_likelihood(x: torch.Tensor, t: int) -> torch.Tensor:
-        pictures = prepared(system.autoencoder.decode(x), 64)
-        return clip.similarity(pictures, tokens, torch.full((len(x),), t) if name == "noisy" else None)[0]
-
-    return log_likelihood
-
-
-rows, pictures = [], []
 text = "a blue flower on a meadow"
+tokens = clips["noisy"].tokens([text])  # both have the same words
+
+
+def seen(x: torch.Tensor) -> torch.Tensor:
+    """What a CLIP gets to see of noisy, folded pictures."""
+    return prepared(system.autoencoder.decode(x), 64)
+
+
+fit = {
+    "noisy": guidance.fitting(lambda x, t: clips["noisy"].similarity(seen(x), tokens, t)),
+    "clean": guidance.fitting(lambda x, t: clips["clean"].similarity(seen(x), tokens)),
+}
+rows, pictures = [], []
 for name, s in (("noisy", 0), ("noisy", 2), ("noisy", 8), ("clean", 8)):
-    drawn = drawn_by(guidance.by_gradient(without_caption, system.process, fits(text, name), s), n, seed=0)
+    drawn = drawn_by(guidance.by_gradient(without_caption, system.process, fit[name], s), n, seed=0)
     pictures.append(drawn)
     read = recogniser.read(drawn)
     rows.append({"CLIP": name, "s": s, "read as blue, of 8": sum(facts["color"] == "blue" for facts in read)})
     rows[-1]["on a meadow"] = sum(facts["background"] == "meadow" for facts in read)
-    sees = (
-        clips["clean"].similarity(prepared(drawn, 64), clips["clean"].tokens([text])) / clips["clean"].log_scale.exp()
-    )
+    sees = clips["clean"].similarity(prepared(drawn, 64), tokens) / clips["clean"].log_scale.exp()
     rows[-1]["cosine, by the clean CLIP"] = sees.mean().item()
 show.pictures(
     torch.cat(pictures),
@@ -334,17 +331,17 @@ for world in ("flowers", "birds"):
 
 # %%
 points = [row for row in curve if row["world"] == "flowers" and row["guidance_scale"] in (1, 3, 5, 8)]
-rows = []
+rows, asked = [], Counter(fact for i in range(points[0]["n"]) for fact in flowers.caption("test", i)[1])
 for fact, by_chance in points[0]["chance_by_attribute"].items():
-    rows.append({"fact": fact.replace("_", " "), "by chance": by_chance})
+    rows.append({"fact": fact.replace("_", " "), "asked": asked[fact], "by chance": by_chance})
     rows[-1] |= {f"s = {p['guidance_scale']:g}": p["by_attribute"][fact] for p in points}
 show.table(sorted(rows, key=lambda row: -row["s = 5"]), digits=2)
 
 # %% [markdown]
 # **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: arrangement, shape,
 # number and pattern of the petals gain from s = 1 to 3. Pushed harder, size and color of the center still gain; the
-# petals' color and their second one seem to lose, at the limit of what so many facts can show. (A number is of about
-# sixty, so differences below a tenth may be chance.) The background had nothing left to gain.
+# petals' color and their second one seem to lose, at the limit of what so many facts can show. (Of sixty facts
+# a tenth more or less may be chance, of forty even more.) The background had nothing left to gain.
 
 # %%
 texts = [flowers.caption("test", i)[0] for i in range(40)]

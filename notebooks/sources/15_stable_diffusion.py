@@ -228,25 +228,32 @@ show.source(LatentDiffusion.latents, LatentDiffusion.decode)
 # same. But CLIP comes with what it has learned from pairs of the same worlds (chapter 10), and that is the point: it
 # had been paid for. (One more thing differs, so what follows is no experiment on the reader alone: the U-Net of this
 # chapter asks the words on both of its levels, so it is larger, and its steps are slower.) Which one keeps more of the
-# captions? Facts kept against the guidance scale (chapter 12), measured once by the command in the title:
+# captions? Facts kept, and FID, against the guidance scale (chapter 12), measured once by the command in the title:
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "guidance.json").read_text())
 named = {"latent_diffusion": "trained along (ch. 14)", "stable_diffusion": "CLIP, frozen (ch. 15)"}
-fig, axes = plt.subplots(1, 3, figsize=(11, 3))
-for axis, world in zip(axes, every, strict=True):
+fig, axes = plt.subplots(2, 3, figsize=(11, 5), sharex=True)
+for (above, below), world in zip(axes.T, every, strict=True):
     for name, label in named.items():
         points = [row for row in measured["curves"][name] if row["world"] == world.name]
-        x, y, error = zip(*((p["guidance_scale"], p["accuracy"], p["standard_error"]) for p in points), strict=True)
-        axis.errorbar(x, y, error, marker="o", ms=3, lw=1.2, capsize=2, label=label)
-    axis.set(title=world.name, xlabel="guidance scale", ylabel="facts kept" if world is every[0] else "")
-    axis.spines[["top", "right"]].set_visible(False)
-axes[0].legend(frameon=False, fontsize=8)
+        x, y, error, fid = zip(
+            *((p["guidance_scale"], p["accuracy"], p["standard_error"], p["fid"]) for p in points), strict=True
+        )
+        above.errorbar(x, y, error, marker="o", ms=3, lw=1.2, capsize=2, label=label)
+        below.plot(x, fid, marker="o", ms=3, lw=1.2)
+    below.axhline(points[0]["true_fid"], color="gray", lw=1, ls=":")
+    above.set(title=world.name, ylabel="facts kept" if world is every[0] else "")
+    below.set(xlabel="guidance scale", ylabel="FID (world); dotted: true pictures" if world is every[0] else "")
+    for axis in (above, below):
+        axis.spines[["top", "right"]].set_visible(False)
+axes[0, 0].legend(frameon=False, fontsize=8)
 point = measured["curves"]["stable_diffusion"][0]
 fig.suptitle(f"{measured['command']}: {point['n']} captions for each point, {point['steps']} steps", fontsize=9)
 fig.tight_layout()
 show.figure(
-    fig, "Facts kept against the guidance scale for both readers, one panel for each world, with standard errors."
+    fig,
+    "Facts kept, with standard errors, and FID, against the guidance scale for both readers, a column for each world.",
 )
 
 # %%
@@ -465,7 +472,7 @@ show.film(
 # %%
 weights = os.environ.get("T2I_STABLE_DIFFUSION")
 if weights:
-    big = LatentDiffusion.load("sd_1", weights, half=torch.cuda.is_available())
+    big = LatentDiffusion.load("sd_1", weights, precision="fp16" if torch.cuda.is_available() else "fp32")
     prompt = "a photograph of an astronaut riding a horse"
     picture = prompt_to_pixels(big, prompt, s=7.5)
     show.pictures(picture, [prompt], inches=5, alt="An astronaut on a horse, drawn by the published weights.")
@@ -474,7 +481,10 @@ else:
 
 # %% [markdown]
 # What it costs. Each part, ours beside that of diffusers, with random weights of the same shapes on the same machine,
-# as `tests/benchmarks/` measured it. (The U-Net: one step of a picture of 512², with both questions of guidance.)
+# as `tests/benchmarks/` measured it. (The U-Net: one step of a picture of 512², with both questions of guidance. The
+# matmul peak is what a large product of matrices reaches on the same machine: how much of it is used says how near a
+# part is to as fast as it can be. On the GPU it was measured with a product too small for it, so shares there are even
+# lower than they seem.)
 
 # %%
 measured = json.loads((DATA / "benchmarks" / "stable_diffusion.json").read_text())["rows"]
@@ -488,6 +498,8 @@ show.table(
             "peak MiB": row["ours"]["peak MiB"],
             "our time / diffusers'": row["time ratio"],
             "our memory / diffusers'": row["memory ratio"],
+            "of the matmul peak": row.get("share of matmul peak", ""),
+            "torch": row["torch"].split("+")[0],
         }
         for row in sorted(measured, key=lambda row: (row["hardware"], row["part"], row["precision"]))
         if "time ratio" in row

@@ -164,11 +164,8 @@ def losses(
     """One step of D, then one of G. The paper's four variants are `matching_aware` and `interpolate`, on or off.
 
     real (B, 3, 64, 64): true pictures; text (B, E): the embeddings of their captions. `wrongs`: with how many wrong
-    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`. Raises
-    ValueError for pictures of another size.
+    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`.
     """
-    if real.shape[1:] != (3, 64, 64):
-        raise ValueError(f"GAN-INT-CLS learns from pictures of shape (B, 3, 64, 64), not {tuple(real.shape)}.")
     generator, discriminator = net["generator"], net["discriminator"]
     wrongs = wrongs if matching_aware else 0
 
