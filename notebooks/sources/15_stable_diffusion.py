@@ -244,7 +244,7 @@ for (above, below), world in zip(axes.T, every, strict=True):
         below.plot(x, fid, marker="o", ms=3, lw=1.2)
     below.axhline(points[0]["true_fid"], color="gray", lw=1, ls=":")
     above.set(title=world.name, ylabel="facts kept" if world is every[0] else "")
-    below.set(xlabel="guidance scale", ylabel="FID (world); dotted: true pictures" if world is every[0] else "")
+    below.set(xlabel="guidance scale", ylabel="FID (dotted: true)" if world is every[0] else "")
     for axis in (above, below):
         axis.spines[["top", "right"]].set_visible(False)
 axes[0, 0].legend(frameon=False, fontsize=8)
