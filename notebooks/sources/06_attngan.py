@@ -112,8 +112,7 @@ for k, word in enumerate(("a", "black")):
 # both into one space. First every region asks which word it answers, then every word asks where (equations 7 to 9):
 #
 # $$ s_{ij} = e_i^\top v_j, \qquad \bar s_{ij} = \frac{e^{s_{ij}}}{\sum_k e^{s_{kj}}}, \qquad
-#    \alpha_{ij} = \frac{e^{\gamma_1 \bar s_{ij}}}{\sum_k e^{\gamma_1 \bar s_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} v_j
-# $$
+#    \alpha_{ij} = \frac{e^{\gamma_1 \bar s_{ij}}}{\sum_k e^{\gamma_1 \bar s_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} v_j $$
 #
 # $c_i$ is what the word found. A caption fits as well as its words find what they mean (equation 10, without its
 # exponent $1/\gamma_2$, as in the released code; $\gamma_1$ says how sharply a word looks, $\gamma_2$ how much the best

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -119,7 +120,7 @@ class LatentDiffusion:
         guidance_scale = self.guidance_scale if guidance_scale is None else guidance_scale
         if not isinstance(guidance_scale, int | float):
             raise ValueError(f"guidance_scale={guidance_scale!r}: it is a number.")
-        if isinstance(captions, str) or not captions:
+        if isinstance(captions, str) or not isinstance(captions, Sequence) or not captions:
             raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
         n = len(captions)
         if wrong := [len(given) for given in (start, beside, context, z) if given is not None and len(given) != n]:
@@ -241,7 +242,7 @@ class LatentDiffusion:
     def _noise(self, batch: int, seed: int, size: int | tuple[int, int] | None) -> Tensor:
         sides = size if isinstance(size, tuple | list) else (self.size if size is None else size,) * 2
         step = self.autoencoder.factor * 2 ** (len(self.unet.config.mults) - 1)
-        if len(sides) != 2 or not all(isinstance(n, int) and n > 0 and n % step == 0 for n in sides):
+        if len(sides) != 2 or not all(isinstance(n, Integral) and n > 0 and n % step == 0 for n in sides):
             raise ValueError(f"size={size!r}: height and width must be multiples of {step}.")
         return noise(seed, batch, self.autoencoder.z, *(n // self.autoencoder.factor for n in sides))
 

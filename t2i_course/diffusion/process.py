@@ -29,6 +29,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -173,7 +174,7 @@ def from_end_to_end(process: Process, steps: int) -> list[int]:
 
 
 def _check(steps: int, t: int) -> None:
-    if not isinstance(steps, int) or not 1 <= steps <= t:
+    if not isinstance(steps, Integral) or not 1 <= steps <= t:
         raise ValueError(f"steps={steps!r}: this process has from 1 to {t} of them.")
 
 

@@ -160,7 +160,7 @@ def test_without_a_null_caption_there_is_one_question_a_step(system, monkeypatch
 
 
 def test_clear_errors(system):
-    for wrong in ("a bird", []):
+    for wrong in ("a bird", [], 5, None):
         with pytest.raises(ValueError, match="captions is a list of at least one text"):
             system.draw(wrong)
     with pytest.raises(ValueError, match=r"seed=1\.5"):

@@ -26,6 +26,10 @@ def test_weights_are_read():
     for wrong in ("a (red:x) bird", "a (red:-1) bird", "a (red:9) bird", "(red:)"):
         with pytest.raises(ValueError, match="a weight is a number from 0 to 5"):
             parse(wrong)
+    for nested in ("a ((red:1.5):2) bird", "a (very (red:1.5) one:2)"):
+        with pytest.raises(ValueError, match="a weight inside a weight"):
+            parse(nested)
+    assert parse("a (red) bird (red:2)") == ("a (red) bird red", [("a (red) bird ", "red", 2.0)])  # not inside
 
 
 @pytest.mark.parametrize(
