@@ -1,5 +1,6 @@
 """Where things are: the data that ships with the course, and the user's cache."""
 
+import json
 import os
 import sys
 import threading
@@ -42,3 +43,9 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         raise ValueError(f"Cannot write {path}: the folder {path.parent} does not exist.") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, data) -> None:
+    """Write plain data for people to read, atomically, into a folder that is made if it has to be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())

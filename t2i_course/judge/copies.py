@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from tqdm.auto import tqdm
 
-from t2i_course.paths import DATA, write_atomically
+from t2i_course.paths import DATA, write_json
 
 FILE = DATA / "benchmarks" / "autoencoders.json"
 
@@ -64,9 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows[-1] |= {"n": options.n, "hardware": hardware()}
     known = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
     rows = [row for row in known if row["autoencoder"] not in names] + rows
-    measured = {"rows": rows, "command": "python -m t2i_course.judge.copies"}
-    FILE.parent.mkdir(exist_ok=True)
-    write_atomically(FILE, (json.dumps(measured, indent=1) + "\n").encode())
+    write_json(FILE, {"rows": rows, "command": "python -m t2i_course.judge.copies"})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from t2i_course.paths import DATA, write_atomically
+from t2i_course.paths import DATA, write_json
 
 SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 FILE = DATA / "benchmarks" / "guidance.json"
@@ -63,8 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others = [row for row in known["curves"].get(options.system, []) if row["world"] not in options.worlds]
     known["curves"][options.system] = others + [row | {"hardware": hardware()} for row in curve]
     known["command"] = "python -m t2i_course.judge.guidance_curve SYSTEM --worlds WORLD"
-    FILE.parent.mkdir(exist_ok=True)
-    write_atomically(FILE, (json.dumps(known, indent=1) + "\n").encode())
+    write_json(FILE, known)
 
 
 if __name__ == "__main__":

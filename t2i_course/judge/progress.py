@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from t2i_course import worlds
-from t2i_course.worlds.base import to_uint8
+from t2i_course.worlds.base import to_float, to_uint8
 
 from .caption_accuracy import caption_accuracy
 from .recogniser import load_recogniser
+
+TRIES = 1_000_000  # random pictures that are looked at for those of a caption
 
 
 def diversity(draw: Callable, world, captions: int = 25, samples: int = 8, split: str = "val") -> float:
     """How unlike each other the pictures of one caption are, 0 for a generator that has collapsed.
 
     The mean distance between recogniser features of `samples` pictures of the same caption, as a share of that between
-    true pictures of other captions. A caption leaves most of a picture open, so true pictures of one caption come to
-    less than 1, but not to much less.
+    true pictures of other captions. A caption leaves most of a picture open: `true_diversity` says how much.
     """
-    recogniser = load_recogniser(world)
     batch = next(world.batches(split, 64, captions, n=captions, shuffle=False))
-    drawn = [draw([caption] * samples, seed) for seed, caption in enumerate(batch.captions)]
-    features = recogniser.features(torch.cat(drawn)).unflatten(0, (captions, samples))
-    true = recogniser.features(batch.pictures)
-    return (_spread(features) / _spread(true[None])).item()
+    drawn = torch.cat([draw([caption] * samples, seed) for seed, caption in enumerate(batch.captions)])
+    return _varied(drawn, batch.pictures, world)
+
+
+def true_diversity(world, captions: int = 25, samples: int = 8, split: str = "val") -> float:
+    """The same of true pictures, each of which shows what its caption promises: what a generator can reach."""
+    batch = next(world.batches(split, 64, captions, n=captions, shuffle=False))
+    specs = [spec for k, caption in enumerate(batch.captions) for spec in specs_of(world, caption, samples, seed=k)]
+    return _varied(to_float(np.stack([world.render(spec, 64) for spec in specs])), batch.pictures, world)
+
+
+def specs_of(world, caption: str, n: int, seed: int = 0) -> list:
+    """n random pictures, as specs, of which a caption is true.
+
+    They are found by chance: raises ValueError for a caption that says too much of a picture to be met so.
+    """
+    rng, wanted = np.random.default_rng(seed), world.facts(caption).items()
+    tried = (world.sample(rng) for _ in range(TRIES))
+    specs = list(islice((spec for spec in tried if wanted <= world.truth(spec).items()), n))
+    if len(specs) < n:
+        raise ValueError(f"{caption!r} is true of only {len(specs)} of {TRIES:,} random {world.name}; {n} are needed.")
+    return specs
+
+
+def _varied(pictures: Tensor, true: Tensor, world) -> float:
+    """Spread within each caption's share of `pictures`, in the order of captions, over that of one picture of each."""
+    recogniser = load_recogniser(world)
+    features = recogniser.features(pictures).unflatten(0, (len(true), -1))
+    return (_spread(features) / _spread(recogniser.features(true)[None])).item()
 
 
 def _spread(features: Tensor) -> Tensor:

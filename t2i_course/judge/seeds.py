@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from t2i_course.paths import DATA, write_atomically
+from t2i_course.paths import DATA, write_json
 
 FILE = DATA / "benchmarks" / "seeds.json"
 KEPT = ("recipe", "seed", "steps", "seconds", "hardware", "commit", "date", "metrics")
@@ -49,8 +49,7 @@ def add(records: Sequence[str | Path]) -> list[dict]:
         known[_run(row)] = row
     rows = [known[key] for key in sorted(known)]
     if records:
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(FILE, (json.dumps(rows, indent=1) + "\n").encode())
+        write_json(FILE, rows)
     return rows
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from t2i_course import worlds
-from t2i_course.judge.progress import caption_accuracies, diversity, sample_sheet
+from t2i_course.judge import progress
+from t2i_course.judge.progress import caption_accuracies, diversity, sample_sheet, specs_of, true_diversity
 from t2i_course.worlds.base import to_float
 
 FLOWERS = worlds.load("flowers")
@@ -23,6 +24,22 @@ def test_a_collapsed_generator_has_no_diversity_and_true_pictures_have_it_all():
         lambda captions, seed: true_pictures([next(drawn) for _ in captions]), FLOWERS, captions=8, samples=4
     )
     assert anything == pytest.approx(1, abs=0.2)
+
+
+def test_true_pictures_of_one_caption_vary_less_than_those_of_all():
+    caption = "a flower with five red petals"
+    specs = specs_of(FLOWERS, caption, 5)
+    wanted = FLOWERS.facts(caption)
+    assert len(wanted) == 2
+    assert all(wanted.items() <= FLOWERS.truth(spec).items() for spec in specs)
+    assert len({str(spec) for spec in specs}) == 5
+    assert 0.5 < true_diversity(FLOWERS, captions=6, samples=4) < 1
+
+
+def test_a_caption_that_says_too_much_is_not_looked_for_forever(monkeypatch):
+    monkeypatch.setattr(progress, "TRIES", 2)
+    with pytest.raises(ValueError, match="of 2 random flowers; 5 are needed"):
+        specs_of(FLOWERS, "a flower with eight purple petals", 5)
 
 
 def test_true_pictures_keep_what_their_captions_promise():
