@@ -356,34 +356,25 @@ show.play(
 
 # %% [markdown]
 # ## What does the judge say?
+#
+# Of 500 captions of each split, measured beforehand, as in chapter 04. (What is blurred varies much: diversity is no
+# merit without facts.)
 
 # %%
-rows = []
-for name in WORLDS:
-    world = worlds.load(name)
-    for split in ("test", "novel"):
-        asked = [world.caption(split, i)[0] for i in range(N)]
-        row = {"world": name, "split": split}
-        for before in ("aligndraw", "gan_cls", "stackgan"):
-            drawn_by = timeline.load(before)
-            row[timeline.find(before).title] = caption_accuracy(drawn_by.draw(asked), asked, world).accuracy
-        rows.append(row | {"ceiling": ceiling(world, split, N).accuracy})
-show.table(rows, digits=2)
+from t2i_course.judge import standings
+
+show.table(standings.table(("aligndraw", "gan_cls", "stackgan")), digits=2)
 
 # %% [markdown]
-# (Of sixty captions of each split only: a difference of 0.05 may be chance.) And how unlike each other are the pictures
-# of one caption? Diversity is measured as in chapter 04, on the split val, at the end of each training. Steps and
-# minutes of the row `stackgan` are those of Stage II, and come on top of Stage I's; its facts and diversity are of both
-# together. (What is blurred varies much: diversity is no merit without facts.)
+# And what did each cost, and how many facts did it draw at the end of its training, of the split val? Steps and minutes
+# of the row `stackgan` are those of Stage II, and come on top of Stage I's; its facts are of both together.
 
 # %%
 rows = []
 for before in ("aligndraw", "gan_cls", "stackgan_1", "stackgan"):
     record = json.loads((DATA / "weights" / f"{before}.json").read_text())
     rows.append({"system": before, "steps": record["steps"], "minutes": round(record["seconds"] / 60)})
-    for name in WORLDS:
-        rows[-1][f"{name}: facts"] = record["metrics"][name]
-        rows[-1][f"{name}: diversity"] = record["metrics"][f"{name}.diversity"]
+    rows[-1] |= {name: record["metrics"][name] for name in WORLDS}
 show.table(rows, digits=2)
 
 # %% [markdown]

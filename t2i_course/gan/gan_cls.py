@@ -29,7 +29,7 @@ from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, embed, several_captions
 from t2i_course.weights import load_weights
 
-from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, told_apart, with_matching
+from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, told_apart, too_alike, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -160,19 +160,25 @@ def losses(
     matching_aware: bool = True,
     interpolate: bool = True,
     wrongs: int = 1,
+    seek: float = 0.0,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G. The paper's four variants are `matching_aware` and `interpolate`, on or off.
 
     real (B, 3, 64, 64): true pictures; text (B, E): the embeddings of their captions. `wrongs`: with how many wrong
-    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`.
+    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`, and with
+    the weight `seek` G must not draw a caption `too_alike` twice (half of the captions are drawn again to see).
     """
     generator, discriminator = net["generator"], net["discriminator"]
+    if seek and not config.match:
+        raise ValueError(f"seek={seek}: without `match`, D cannot say whether two pictures are alike.")
     wrongs = wrongs if matching_aware else 0
 
     def draw(text):
         return generator(torch.randn(len(text), config.z_dim, device=text.device), text)
 
-    drawn, seen = draw(text), discriminator.look(real)
+    twice = text[: len(text) // 2] if seek else text[:0]
+    drawn, again = draw(torch.cat([text, twice])).split([len(text), len(twice)])
+    seen = discriminator.look(real)
     logits = judged_together(discriminator.judge, seen, text, (discriminator.look(drawn.detach()), text), wrongs)
     yield "discriminator", with_matching(discriminator, discriminator_loss(*logits), seen, text)
 
@@ -181,9 +187,13 @@ def losses(
         between = interpolated(text)
         drawn, text_drawn = torch.cat([drawn, draw(between)]), torch.cat([text, between])
     discriminator.requires_grad_(False)  # it is asked, not taught: a third less work
-    seen_drawn = discriminator.look(drawn)
+    seen_drawn, seen_again = discriminator.look(torch.cat([drawn, again])).split([len(drawn), len(again)])
     logits = judged_together(discriminator.judge, seen.detach(), text, (seen_drawn, text_drawn), wrongs)
-    yield "generator", with_matching(discriminator, should_be(1.0, logits[-1]), seen_drawn, text_drawn, MATCHING_WEIGHT)
+    loss, terms = should_be(1.0, logits[-1]), {}
+    if seek:
+        terms["alike"] = too_alike(discriminator.match, seen_drawn[: len(twice)], seen_again, seen)
+        loss = loss + seek * terms["alike"]
+    yield "generator", with_matching(discriminator, loss, seen_drawn, text_drawn, MATCHING_WEIGHT, **terms)
     discriminator.requires_grad_(True)
 
 
@@ -255,13 +265,16 @@ def build(config: Config) -> nn.ModuleDict:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48) -> Recipe:
+def recipe(
+    name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48, seek: float = 5.0
+) -> Recipe:
     """How the small GAN-INT-CLS is trained, on flowers and birds at 64x64, captions read by the frozen encoder.
 
-    Six things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
+    Seven things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
     D is ahead); all pairs are judged as one batch; both learn at twice the rate; the weights that draw are a moving
-    average; and, above all, both learn by `matching`. "gan_cls_plain" does without the last one, too.
+    average; G must `seek` to vary its pictures of a caption, of which it would else draw nearly the same one again; and,
+    above all, both learn by `matching`. "gan_cls_plain" does without the last two.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
@@ -269,13 +282,13 @@ def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_
 
     config, encoder = VARIANTS["small"], CharCNNRNN.load("small")
     if name == "gan_cls_plain":
-        config = replace(config, match=False)
+        config, seek = replace(config, match=False), 0.0
 
     def small_losses(net, numbered):
         step, batch = numbered
         text = several_captions(encoder.to(batch.pictures.device), batch)
         if step >= ahead:
-            yield from losses(net, batch.pictures, text, config, wrongs=4)
+            yield from losses(net, batch.pictures, text, config, wrongs=4, seek=seek)
         else:
             yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text)
 

@@ -14,6 +14,7 @@ from t2i_course.nn.losses import matching_loss
 from t2i_course.worlds.base import PICTURES, Batch
 
 LOGIT_SCALE = 12.0  # of the comparison within a batch: what cosines are multiplied by
+APART = 0.7  # what two pictures of one caption shall differ, as a share of what pictures of different captions do
 MATCHING_WEIGHT = 2.0  # of `matching` in the loss of a generator
 
 
@@ -73,6 +74,25 @@ def matching(match: nn.Module, seen: Tensor, text: Tensor, same: Tensor | None =
     with torch.autocast(seen.device.type, enabled=False):  # bf16 has no fine cosines
         scores = LOGIT_SCALE * F.normalize(text.float(), dim=1) @ pictures.T
     return matching_loss(scores, same)
+
+
+def too_alike(match: nn.Module, seen: Tensor, again: Tensor, true: Tensor) -> Tensor:
+    """By how much pictures of the same captions, drawn with other noise, are more alike than pictures should be.
+
+    seen, again (B, C, H, W): what D sees in both; true (N, C, H, W): in true pictures of other captions. The mean
+    shortfall of the distance of each pair from APART of that of true pictures; distances are 1 - cosine of what `match`
+    makes of them, so G has to vary what captions are about. Of distances between pixels, which mode seeking GANs (Mao
+    et al., CVPR 2019) enlarge, G learns to add noise. Both must come from one batch: batch norm makes pictures of
+    different batches different without any merit.
+    """
+
+    def distance(a, b):
+        a, b = (match(x.flatten(1)).float() for x in (a, b))
+        return 1 - F.cosine_similarity(a, b)
+
+    with torch.no_grad():
+        wanted = APART * distance(true, true.roll(1, 0)).mean()
+    return (wanted - distance(seen, again)).relu().mean()
 
 
 def with_matching(

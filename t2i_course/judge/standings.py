@@ -56,6 +56,24 @@ def load(systems: Sequence[str], world: str, split: str = "test") -> list[dict]:
     return [rows[system, world, split] for system in systems]
 
 
+def table(systems: Sequence[str], worlds: Sequence[str] = ("flowers", "birds")) -> list[dict]:
+    """What the chapters show: the facts that each system draws (with the standard error of the split test), FID and
+    diversity, and below them the same of true pictures, of their own captions and of others."""
+    from t2i_course import timeline
+
+    rows = []
+    for world in worlds:
+        test, novel = load(systems, world, "test"), load(systems, world, "novel")
+        for t, n in zip(test, novel, strict=True):
+            rows.append({"world": world, "system": timeline.find(t["system"]).title, "test": t["accuracy"]})
+            rows[-1] |= {"±": t["standard_error"], "novel": n["accuracy"], "FID": t["fid"], "diversity": t["diversity"]}
+        t, n = test[0], novel[0]
+        rows.append({"world": world, "system": "(true pictures)", "test": t["ceiling"], "novel": n["ceiling"]})
+        rows[-1] |= {"FID": t["true_fid"], "diversity": t["true_diversity"]}
+        rows.append({"world": world, "system": "(of other captions)", "test": t["chance"], "novel": n["chance"]})
+    return rows
+
+
 def _known() -> list[dict]:
     return json.loads(FILE.read_text("utf-8"))["rows"] if FILE.exists() else []
 

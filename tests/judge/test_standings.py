@@ -38,6 +38,15 @@ def test_a_system_that_draws_nothing_is_at_chance_and_has_no_diversity(grey, cap
     assert "grey does not draw birds: " in out
 
 
+def test_the_table_of_a_chapter_ends_with_true_pictures(grey, monkeypatch):
+    monkeypatch.setattr(timeline, "find", lambda name: timeline.System(1915, name, "Black Square", "00", None))
+    standings.main(["grey", "--n", "20"])
+    drawn, true, others = standings.table(["grey"], ["flowers"])
+    assert drawn["system"] == "Black Square"
+    assert drawn["diversity"] < true["diversity"]
+    assert max(drawn["test"], others["test"], drawn["novel"], others["novel"]) < 0.5 < true["novel"] <= 1
+
+
 def test_what_is_measured_again_is_replaced_and_the_rest_is_kept(grey):
     for name, n in (("a", 10), ("b", 12), ("a", 14)):
         standings.main([name, "--n", str(n), "--worlds", "flowers"])
