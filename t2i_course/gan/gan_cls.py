@@ -273,8 +273,8 @@ def recipe(
     Seven things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
     D is ahead); all pairs are judged as one batch; both learn at twice the rate; the weights that draw are a moving
-    average; G must `seek` to vary its pictures of a caption, of which it would else draw nearly the same one again; and,
-    above all, both learn by `matching`. "gan_cls_plain" does without the last two.
+    average; G must `seek` to vary its pictures of a caption, or it draws nearly the same one again; and, above all,
+    both learn by `matching`. "gan_cls_plain" does without the last two.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet

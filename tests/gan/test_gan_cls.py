@@ -164,6 +164,23 @@ def test_the_shipped_model_draws_more_of_its_captions_than_chance(world, ahead):
     assert right > chance + ahead
 
 
+def test_half_of_the_captions_are_drawn_twice_in_one_batch_to_see_whether_they_are_alike(monkeypatch):
+    torch.manual_seed(0)
+    config = replace(VARIANTS["small"], z_dim=4, generator_width=4, discriminator_width=4)
+    net, batches = gan_cls.build(config), []
+    draw = net["generator"].forward
+    monkeypatch.setattr(net["generator"], "forward", lambda z, text: batches.append(text) or draw(z, text))
+    real, text = torch.randn(6, 3, 64, 64), torch.randn(6, config.text_dim)
+    steps = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False, seek=5.0)]
+    assert torch.equal(batches[0], torch.cat([text, text[:3]]))
+    without = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False)]
+    assert torch.equal(batches[1], text)
+    assert steps[1]["alike"] > 0
+    assert "alike" not in without[1]
+    with pytest.raises(ValueError, match=r"seek=5.0: without `match`, D cannot say"):
+        next(gan_cls.losses(net, real, text, replace(config, match=False), seek=5.0))
+
+
 def test_clear_errors(tmp_path):
     system = GANCLS.load()
     with pytest.raises(UnknownWord, match="'elephant'"):
