@@ -344,40 +344,17 @@ show.pictures(
 #
 # ## What does the judge say?
 #
-# How many of the promised facts are found in the pictures (chapter 00; ±: one standard error), beside the chance of a
-# true picture of another caption and the ceiling of the judge. The system of 2007 can only paste pictures that its
-# library holds; it is asked all the same.
+# How many of the promised facts are found in the pictures of 500 captions of each split (chapter 00; ±: one standard error
+# of *test*), beside true pictures, drawn to their own captions or to others. Two more columns: **FID** says how far the
+# pictures are from true ones, as the features of the judge's network see them (lower is better), and **diversity** how
+# unlike each other the pictures of one caption are, as a share of how unlike true pictures of other captions are. That
+# takes minutes, so it was done beforehand (`python -m t2i_course.judge.standings aligndraw`). The system of 2007 can
+# only paste pictures that its library holds; it is asked all the same.
 
 # %%
-from t2i_course.judge.caption_accuracy import compare, standard_error
-from t2i_course.judge.recogniser import load_recogniser
+from t2i_course.judge import standings
 
-
-def facts_kept(pictures, captions: list[str], world) -> str:
-    """The share of the captions' facts that is found in pictures, with its standard error."""
-    facts, found = [world.facts(caption) for caption in captions], load_recogniser(world).read(pictures)
-    return f"{compare(facts, found).accuracy:.2f} ± {standard_error(facts, found):.2f}"
-
-
-JUDGED = 64
-layout = timeline.load("picture_layout")
-rows = []
-for name in aligndraw.WORLDS:
-    world = worlds.load(name)
-    for split in ("test", "novel"):
-        captions = [world.caption(split, i)[0] for i in range(JUDGED)]
-        pictures = next(world.batches(split, 64, JUDGED, n=JUDGED, shuffle=False)).pictures
-        rows.append(
-            {
-                "world": name,
-                "split": split,
-                "chance": facts_kept(pictures.roll(1, 0), captions, world),
-                "picture layout (2007)": facts_kept(layout.draw(captions, size=64), captions, world),
-                "alignDRAW (2015)": facts_kept(system.draw(captions), captions, world),
-                "ceiling": facts_kept(pictures, captions, world),
-            }
-        )
-show.table(rows)
+show.table(standings.table(("picture_layout", "aligndraw")), digits=2)
 
 # %% [markdown]
 # **Notice** how little is kept beside the ceiling: of birds on the split `test` clearly more than by chance, elsewhere
@@ -419,11 +396,21 @@ show.pictures(
 # is there, and how much of what the sharpener changes is not detail (what of the change is left when it is lowered)?
 
 # %%
-rows = []
+from t2i_course.judge.caption_accuracy import compare, standard_error
+from t2i_course.judge.recogniser import load_recogniser
+
+
+def facts_kept(pictures, captions: list[str], world) -> str:
+    """The share of the captions' facts that is found in pictures, with its standard error."""
+    facts, found = [world.facts(caption) for caption in captions], load_recogniser(world).read(pictures)
+    return f"{compare(facts, found).accuracy:.2f} ± {standard_error(facts, found):.2f}"
+
+
+rows, n = [], 64
 for name in aligndraw.WORLDS:
     world = worlds.load(name)
-    captions = [world.caption("test", i)[0] for i in range(JUDGED)]
-    true = next(world.batches("test", 32, JUDGED, n=JUDGED, shuffle=False)).pictures
+    captions = [world.caption("test", i)[0] for i in range(n)]
+    true = next(world.batches("test", 32, n, n=n, shuffle=False)).pictures
     drawn = system.draw(captions)
     sharpened = sharp(drawn, captions)
     for title, pictures in (("true", true), ("true, lowered", sharpen.lowered(true)), ("alignDRAW", drawn)):

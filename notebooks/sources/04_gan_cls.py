@@ -26,7 +26,6 @@
 # *Walks through the lecture's first GAN. It needs no GPU and no network; the README says how long it runs.*
 
 # %%
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -343,7 +342,33 @@ show.pictures(
 # %% [markdown]
 # **Notice** how much more the caption changes than the noise. At the end of an ideal game $G$ draws every picture that
 # a caption allows. But most training captions come with a single picture, and $D$ judges one picture at a time, so in
-# practice little asks $G$ to use its noise. How far that goes is measured below, as *diversity*.
+# practice little asks $G$ to use its noise. Mao and colleagues (*mode seeking GANs*, 2019) therefore reward it for
+# pictures that differ where noises differ. Of pixels, that is easily done: our $G$ learned to draw static. So ours may
+# not draw a caption twice `too_alike` for the layer of $D$ that reads: it has to vary what captions speak of.
+
+# %%
+show.source(parts.too_alike)
+
+# %% [markdown]
+# What does that bring, and what does it cost? **Diversity** says how unlike each other the pictures of one caption are,
+# for the eyes of the judge, as a share of how unlike true pictures of *different* captions are. A collapsed generator
+# has 0. True pictures of one caption do not have 1, as they have to agree on what it says; the table of the judge, below,
+# says what they have. Each line is a training of its own, measured at its end on the split val.
+
+# %%
+from t2i_course.judge import seeds
+
+rows = []
+for run in seeds.load():
+    if run["recipe"] == "gan_cls":
+        rows.append({"training": "as above" if run["options"] else "must not draw alike", "seed": run["seed"]})
+        for name in char_cnn_rnn.WORLDS:
+            rows[-1] |= {f"{name}: facts": run["metrics"][name]}
+            rows[-1] |= {f"{name}: diversity": run["metrics"][f"{name}.diversity"]}
+show.table(rows, digits=2)
+
+# %% [markdown]
+# **Notice** TODO.
 #
 # ## Play
 #
@@ -370,10 +395,9 @@ show.play(
 # ## What does the judge say?
 #
 # Beside the systems before: the share of facts that the judge finds in the pictures of 500 captions of each split (± is
-# the standard error of *test*), FID, and **diversity**: how unlike each other the pictures of one caption are, as a share
-# of how unlike true pictures of other captions are. A collapsed generator has 0; true pictures of *one* caption, which
-# leaves most of a picture open, have what the row of true pictures says. All this takes minutes, so it was measured
-# beforehand (`python -m t2i_course.judge.standings gan_cls`).
+# the standard error of *test*), FID (`world`), and diversity. The last lines are true pictures, drawn to their own
+# captions or to others. All this takes minutes, so it was measured beforehand (`python -m t2i_course.judge.standings
+# gan_cls`).
 
 # %%
 from t2i_course.judge import standings

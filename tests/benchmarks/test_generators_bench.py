@@ -1,5 +1,11 @@
-"""The systems of 2015 to 2018: pictures per second, and their generators against plain stacks of torch's layers."""
+"""The systems of 2015 to 2018: pictures per second, and their generators against plain stacks of torch's layers.
 
+    pytest tests/benchmarks/test_generators_bench.py --benchmark-enable --benchmark-only
+
+on an idle machine keeps what it measures in data/benchmarks/generators.json, with the name of the hardware.
+"""
+
+import json
 from statistics import median
 from time import perf_counter
 
@@ -7,9 +13,12 @@ import pytest
 import torch
 
 from t2i_course.gan import attngan, gan_cls, stackgan
+from t2i_course.paths import DATA, write_json
+from t2i_course.run_files import hardware
 from t2i_course.vae import aligndraw
 from tests.gan.plain import attngan_inputs, ours_and_plain
 
+FILE = DATA / "benchmarks" / "generators.json"
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -50,6 +59,15 @@ def drawer(name: str, variant: str, batch: int, device: str):
     return draw
 
 
+def keep(measured: dict, **run) -> None:
+    """Keep what was measured in place of what an earlier run on this hardware measured."""
+    run |= {"hardware": hardware()}
+    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+    rows = [row for row in rows if not run.items() <= row.items()] + [run | measured]
+    rows.sort(key=lambda row: [str(row[name]) for name in run])
+    write_json(FILE, {"rows": rows, "command": "pytest tests/benchmarks/test_generators_bench.py --benchmark-enable"})
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("variant", "batch"), [("small", 1), ("small", 64), ("full", 1), ("full", 64)])
 @pytest.mark.parametrize("name", ["aligndraw", "gan_cls", "stackgan", "attngan"])
@@ -57,7 +75,9 @@ def test_pictures_per_second(benchmark, name, variant, batch, device):
     if device == "cpu" and variant == "full" and batch > 1:
         pytest.skip("a GPU is needed for a batch at full size")
     benchmark.pedantic(drawer(name, variant, batch, device), rounds=5, warmup_rounds=1)
-    benchmark.extra_info["pictures per second"] = batch / benchmark.stats["median"]
+    measured = {"pictures per second": batch / benchmark.stats["median"]}
+    benchmark.extra_info.update(measured)
+    keep(measured, system=name, variant=variant, batch=batch, device=device, against="")
 
 
 def ratio(ours, other, rounds: int) -> float:
@@ -81,4 +101,6 @@ def test_a_generator_against_plain_modules(benchmark, name, variant, batch):
     with torch.inference_mode():
         benchmark.pedantic(ours, rounds=5, warmup_rounds=1)
         rounds = 100 if (variant, batch) == ("small", 1) else 12
-        benchmark.extra_info["ours / plain"] = ratio(ours, plain, rounds)
+        measured = {"ours / plain": ratio(ours, plain, rounds)}
+    benchmark.extra_info.update(measured)
+    keep(measured, system=name, variant=variant, batch=batch, device="cpu", against="plain modules")
