@@ -184,7 +184,15 @@ HISTORY: tuple[System, ...] = (
         "14",
         Anatomy("diffusion in latents", "BERT-like", "autoencoder and U-Net", "cross-attention", "LAION-400M"),
         module="t2i_course.diffusion.latent_diffusion:LatentDiffusion",
-        variants={"small": 5_287_024, "ldm_text": 872_300_484},
+        variants={
+            "small": 5_287_024,
+            "ldm_text": 872_300_484,
+            "ldm_vq_f4": 274_056_163,
+            "ldm_churches": 294_966_916,
+            "ldm_imagenet_vq_f8": 394_984_196,
+            "ldm_imagenet": 400_920_579,
+            "ldm_text_cc": 403_623_939,
+        },
     ),
     System(
         2022,
@@ -339,11 +347,6 @@ PARTS: dict[str, dict[str, int]] = {
         "iddpm_64_to_256": 279_792_390,
         "adm_64_to_256": 311_795_910,
         "adm_128_to_512": 308_835_270,
-        "ldm_vq_f4": 274_056_163,
-        "ldm_churches": 294_966_916,
-        "ldm_imagenet_vq_f8": 394_984_196,
-        "ldm_imagenet": 400_920_579,
-        "ldm_text_cc": 403_623_939,
         "sd_x4": 473_398_020,
     },
     "t2i_course.published.unet:load_classifier": {

@@ -39,10 +39,10 @@ File = str | Path | None
 class LatentDiffusion:
     """The three networks, ready to draw.
 
-    read: captions -> context (B, T, K). scale: what latents are multiplied with before diffusion. released: as CompVis'
-    code, timesteps start at 1, and the last step ends at t = 0. until: where drawing ends: the guess that is made there
-    is the picture, because a small network makes it no better with less noise. size (of the pictures), steps,
-    guidance_scale and sampler: what is taken unless another is asked for.
+    read: captions -> context (B, T, K), or None if the U-Net knows no captions. scale: what latents are multiplied with
+    before diffusion. released: as CompVis' code, timesteps start at 1, and the last step ends at t = 0. until: where
+    drawing ends: the guess that is made there is the picture, because a small network makes it no better with less
+    noise. size (of the pictures), steps, guidance_scale and sampler: what is taken unless another is asked for.
     """
 
     small = "ldm"  # which of the small models ships (small.py)
@@ -125,9 +125,13 @@ class LatentDiffusion:
         n = len(captions)
         if wrong := [len(given) for given in (start, beside, context, z) if given is not None and len(given) != n]:
             raise ValueError(f"{n} captions need as many pictures, contexts or latents, not {wrong[0]}.")
-        context = self.read(list(captions)) if context is None else context
-        null = self.read([negative] * n)
-        z = (self._noise(n, seed, size) if z is None else z).to(context.device)  # float32, whatever the networks are
+        context, weight = self.read(list(captions)) if context is None else context, next(self.unet.parameters())
+        if context is None and guidance_scale != 1:
+            raise ValueError(
+                f"guidance_scale={guidance_scale}: this model knows no captions to be guided by; leave it 1."
+            )
+        null = context if guidance_scale == 1 else self.read([negative] * n)
+        z = (self._noise(n, seed, size) if z is None else z).to(weight.device)  # float32, whatever the networks are
         ts = self.timesteps(steps, sampler, 1.0 if start is None else strength)
         if start is not None:
             z = self.process.add_noise(start, ts[0], z)
@@ -135,7 +139,7 @@ class LatentDiffusion:
         def model(x, t, c):
             if beside is not None:
                 x = torch.cat([x, beside.repeat(len(x) // len(beside), 1, 1, 1)], 1)
-            return self.unet(x.to(c.dtype), t, c).float()
+            return self.unet(x.to(weight.dtype), t, c).float()
 
         denoise = classifier_free(model, context, null, guidance_scale)
         way = self._sample(sampler, denoise, z, ts, noise_stream(seed + 1, n))
@@ -222,7 +226,7 @@ class LatentDiffusion:
             raise ValueError(f"n={n}: at least one picture.")
         ways = torch.linspace(0, 1, n)
         both = self.read([first, last])
-        context = torch.stack([torch.lerp(*both, way.item()) for way in ways])
+        context = None if both is None else torch.stack([torch.lerp(*both, way.item()) for way in ways])
         a, b = (self._noise(1, seed, options.get("size"))[0] for seed in seeds)
         z = torch.stack([slerp(a, b, way.item()) for way in ways])
         return self.draw([first] * n, context=context, z=z, **options)

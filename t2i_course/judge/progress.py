@@ -25,7 +25,7 @@ def diversity(draw: Callable, world, captions: int = 25, samples: int = 8, split
     true pictures of other captions. A caption leaves most of a picture open: `true_diversity` says how much.
     """
     batch = next(world.batches(split, 64, captions, n=captions, shuffle=False))
-    drawn = torch.cat([draw([caption] * samples, seed) for seed, caption in enumerate(batch.captions)])
+    drawn = torch.cat([to_float(draw([caption] * samples, seed)) for seed, caption in enumerate(batch.captions)])
     return _varied(drawn, batch.pictures, world)
 
 

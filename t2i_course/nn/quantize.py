@@ -27,7 +27,8 @@ class Quantizer(nn.Module):
         self.codebook = nn.Embedding(codes, dim)
         nn.init.uniform_(self.codebook.weight, -1 / codes, 1 / codes)
         self.beta, self.restart = beta, restart
-        self.register_buffer("idle", torch.full((codes,), restart), persistent=False)  # steps without being chosen
+        # Steps without being chosen. No file holds them: they have memory even where weights still wait for theirs.
+        self.register_buffer("idle", torch.full((codes,), restart, device="cpu"), persistent=False)
 
     def _load_from_state_dict(self, *inputs) -> None:
         super()._load_from_state_dict(*inputs)

@@ -1,18 +1,23 @@
-"""Latent and Stable Diffusion: whole systems, from one file of CompVis or from a folder of diffusers."""
+"""Latent and Stable Diffusion: whole systems, from one file of CompVis or from a folder of diffusers.
+
+Those of latent diffusion that read no captions are told a class of ImageNet, by its name or its number, or nothing.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.diffusion.latent_diffusion import LatentDiffusion, Reader
+from t2i_course.diffusion.pixels import class_number
 from t2i_course.diffusion.process import Process, scaled_linear
 from t2i_course.nn.unet import VARIANTS as UNETS
 from t2i_course.nn.unet import UNet
@@ -30,14 +35,28 @@ class Variant:
     """Which parts a published system has."""
 
     unet: str
-    text: str  # a CLIP, or "bert"
+    text: str  # a CLIP, "bert", "classes", or "" if it is told nothing
     predicts: str = "eps"
     size: int = 512
+    autoencoder: str = "kl_f8"
+    scale: float | None = 0.18215  # of latents; None if it stands in the file
+    betas: tuple[float, float] = (0.00085, 0.012)
+    classes: int = 0
+    forgets: bool = False  # the last class stands for none, so there is something to be guided away from
+    guidance_scale: float = 7.5  # unless another is asked for
     skip_last: int = 0  # blocks of the text tower that are left out
     pad: int = 49407  # what fills up the tokens of a caption
 
 
+LATENT = {"size": 256, "autoencoder": "vq_f4", "scale": 1.0, "betas": (0.0015, 0.0195), "guidance_scale": 1.0}
 VARIANTS = {
+    "ldm_vq_f4": Variant("ldm_vq_f4", "", **LATENT),  # three files: CelebA-HQ, FFHQ, LSUN bedrooms
+    "ldm_churches": Variant(
+        "ldm_churches", "", **LATENT | {"autoencoder": "kl_f8", "scale": None, "betas": (0.0015, 0.0155)}
+    ),
+    "ldm_imagenet_vq_f8": Variant("ldm_imagenet_vq_f8", "classes", classes=1000, **LATENT | {"autoencoder": "vq_f8"}),
+    "ldm_imagenet": Variant("ldm_imagenet", "classes", classes=1001, forgets=True, **LATENT | {"guidance_scale": 3.0}),
+    "ldm_text_cc": Variant("ldm_text_cc", "bert", **LATENT),
     "ldm_text": Variant("ldm_text", "bert", size=256),
     "sd_1": Variant("sd_1", "vit_l_14"),
     "sd_1_inpainting": Variant("sd_1_inpainting", "vit_l_14"),
@@ -49,7 +68,8 @@ PREDICTS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}  # as diffuse
 FOLDERS = {"unet": "unet", "autoencoder": "vae", "text": "text_encoder"}
 NAMES = ("diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin")
 REMEDY = (
-    "It must be a single file as CompVis and Stability AI released it, or a folder with unet/, vae/, text_encoder/."
+    "It must be a single file as CompVis and Stability AI released it, or a folder with unet/, vae/ or vqvae/, and, "
+    "if it reads captions, text_encoder/."
 )
 
 BERT_NAMES = {
@@ -89,7 +109,7 @@ def load(
 ) -> LatentDiffusion:
     """A published system, ready to draw. Raises ValueError for a file or folder of another one.
 
-    weights: a .safetensors or .ckpt file, or a folder of diffusers. vocabulary: for "ldm_text", the vocab.txt of
+    weights: a .safetensors or .ckpt file, or a folder of diffusers. vocabulary: for those with BERT, the vocab.txt of
     bert-base-uncased. precision: of all networks; "bf16" or "fp16" for a GPU. device: a GPU if there is one, unless
     given.
     """
@@ -101,39 +121,81 @@ def load(
     v, path = VARIANTS[variant], Path(weights)
     if vocabulary is not None and v.text != "bert":
         raise ValueError(f"{variant} takes no vocabulary; leave it out.")
-    if v.text != "bert":
-        tokens_of = partial(tokenize, pad=v.pad)
-    elif vocabulary is None:
-        raise ValueError("ldm_text reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
-    else:
-        tokens_of = tokenizer(vocabulary)
+    if v.text == "bert" and vocabulary is None:
+        raise ValueError(f"{variant} reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
+    tokens_of = tokenizer(vocabulary) if v.text == "bert" else partial(tokenize, pad=v.pad)
     check_prediction(path / "scheduler" / "scheduler_config.json", variant)
     skip_last, tower = v.skip_last, CLIPS.get(v.text)
     if path.is_dir() and skip_last:  # diffusers cut the blocks off that are left out
         tower = replace(tower, text=replace(tower.text, depth=tower.text.depth - skip_last))
         skip_last = 0
     with torch.device("meta"):
-        parts = {"unet": UNet(UNETS[v.unet]), "autoencoder": Autoencoder(AUTOENCODERS["kl_f8"])}
-        parts["text"] = BERT(BERTS[v.unet]) if v.text == "bert" else TextTower(tower)
-    if v.text != "bert":
-        parts["text"].project = None
+        parts = {"unet": UNet(UNETS[v.unet]), "autoencoder": Autoencoder(AUTOENCODERS[v.autoencoder])}
+        if v.text == "bert":
+            parts["text"] = BERT(BERTS[v.unet])
+        elif v.text == "classes":
+            parts["text"] = nn.Embedding(v.classes, UNETS[v.unet].context_dim)
+        elif v.text:
+            parts["text"] = TextTower(tower)
+            parts["text"].project = None
     converts = {
         "unet": lambda state: unet.convert(state, UNETS[v.unet]),
-        "autoencoder": lambda state: autoencoder.convert(state, AUTOENCODERS["kl_f8"]),
-        "text": convert_bert if v.text == "bert" else clip.text_alone,
+        "autoencoder": lambda state: autoencoder.convert(state, AUTOENCODERS[v.autoencoder]),
+        "text": {"bert": convert_bert, "classes": convert_classes}.get(v.text, clip.text_alone),
     }
     remedy = f"It must hold {variant!r}. {REMEDY}"
     shared = None if path.is_dir() else read_weights(path, remedy)
     for name, net in parts.items():
-        file = path if shared is not None else _file(path / FOLDERS[name], remedy)
+        file = path if shared is not None else _file(path, name, remedy)
         state = read_weights(file, remedy) if shared is None else shared
         fill(net, state, file, f"Of its {FOLDERS[name]}: {remedy}", converts[name], assign=True)
         net.requires_grad_(False).eval()
         net.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), dtype)
-    text = parts["text"]
-    read = Reader(text if v.text == "bert" else partial(text.context, skip_last=skip_last), tokens_of, text)
-    process = Process(scaled_linear(), v.predicts)
-    return LatentDiffusion(read, parts["unet"], parts["autoencoder"], process, 0.18215, v.size, released=True)
+    text = parts.get("text")
+    if v.text == "bert":
+        read = Reader(text, tokens_of)
+    elif v.text == "classes":
+        read = partial(class_context, text, forgets=v.forgets)
+    else:
+        read = Reader(partial(text.context, skip_last=skip_last), tokens_of, text) if v.text else told_nothing
+    process = Process(scaled_linear(1000, *v.betas), v.predicts)
+    options = {"released": True, "guidance_scale": v.guidance_scale}
+    return LatentDiffusion(
+        read, parts["unet"], parts["autoencoder"], process, _scale(v, shared, path), v.size, **options
+    )
+
+
+def class_context(embedding: nn.Embedding, captions: Sequence[str], forgets: bool) -> Tensor:
+    """Names or numbers of classes of ImageNet -> context (B, 1, K). An empty one is no class, if the model knows that.
+
+    Raises ValueError for what is no class.
+    """
+    if not forgets and not all(caption.strip() for caption in captions):
+        raise ValueError("This model always draws a class and cannot be guided away from none: guidance_scale is 1.")
+    none = len(embedding.weight) - 1
+    numbers = [class_number(caption) if caption.strip() else none for caption in captions]
+    return embedding(torch.tensor(numbers, device=embedding.weight.device))[:, None]
+
+
+def told_nothing(captions: Sequence[str]) -> None:
+    """The context of a model that draws what it likes. Raises ValueError for captions."""
+    if any(caption.strip() for caption in captions):
+        raise ValueError("This model draws what it likes and knows no captions: give empty ones.")
+
+
+def convert_classes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The embedding of classes in a file of latent diffusion."""
+    prefix = "cond_stage_model.embedding."
+    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+
+
+def _scale(variant: Variant, state: dict[str, Tensor] | None, path: Path) -> float:
+    """Of latents: where it was measured on the pictures (`scale_by_std`), the single file has it."""
+    if variant.scale is not None:
+        return variant.scale
+    if state is None or "scale_factor" not in state:
+        raise ValueError(f"{path} has no scale_factor, which this variant needs: give the single file that has it.")
+    return float(state["scale_factor"])
 
 
 def check_prediction(file: Path, variant: str) -> None:
@@ -158,8 +220,11 @@ def check_prediction(file: Path, variant: str) -> None:
         )
 
 
-def _file(folder: Path, remedy: str) -> Path:
-    """The file of weights in a folder of diffusers."""
+def _file(path: Path, part: str, remedy: str) -> Path:
+    """The file of weights of a part in a folder of diffusers, where an autoencoder with a codebook is called vqvae."""
+    folder = path / FOLDERS[part]
+    if part == "autoencoder" and (path / "vqvae").is_dir():
+        folder = path / "vqvae"
     for name in NAMES:
         if (folder / name).is_file():
             return folder / name

@@ -121,8 +121,103 @@ def test_a_scheduler_that_fits_no_variant(tmp_path):
             published.load(tmp_path, "sd_1")
 
 
+@pytest.fixture
+def imagenet(tiny, tmp_path, monkeypatch):
+    """A tiny model of ImageNet in one file, and its parts: U-Net and VQ autoencoder of diffusers, and an embedding."""
+    from t2i_course.codec.autoencoder import Config as AutoencoderConfig
+
+    torch.manual_seed(0)
+    monkeypatch.setitem(published.UNETS, "ldm_imagenet", published.UNETS["sd_1"])
+    vq = AutoencoderConfig(4, (1, 2, 2), dim=32, blocks=1, codes=24)
+    monkeypatch.setitem(published.AUTOENCODERS, "vq_f4", vq)
+    monkeypatch.setitem(published.VARIANTS, "ldm_imagenet", replace(published.VARIANTS["ldm_imagenet"], size=64))
+    vae, embedding = restless(diffusers.VQModel(**BLOCKS, num_vq_embeddings=24)), torch.randn(1001, 40)
+    named = {"model.diffusion_model.": tiny["unet"], "first_stage_model.": vae}
+    state = {prefix + name: t for prefix, net in named.items() for name, t in net.state_dict().items()}
+    state["cond_stage_model.embedding.weight"] = embedding
+    save_file({name: t.contiguous() for name, t in state.items()}, tmp_path / "imagenet.safetensors")
+    return tmp_path / "imagenet.safetensors", tiny["unet"], vae, embedding
+
+
+@torch.no_grad()
+def test_classes_of_imagenet_are_drawn_as_the_schedulers_of_diffusers_draw_them(imagenet):
+    file, unet, vae, embedding = imagenet
+    system = LatentDiffusion.load("ldm_imagenet", file, device="cpu")
+    expected = system._noise(2, 3, 64)
+    beta = {"beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear"}
+    scheduler = diffusers.DDIMScheduler(**beta, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    scheduler.set_timesteps(8)
+    told = embedding[[1, 388, 1000, 1000]][:, None]  # a goldfish, a giant panda, and no class
+    for t in scheduler.timesteps:
+        cond, uncond = unet(torch.cat([expected, expected]), t, told).sample.chunk(2)
+        expected = scheduler.step(uncond + 3 * (cond - uncond), t, expected).prev_sample
+    found = system.draw(["goldfish", "388"], 3, steps=8)
+    assert found.std() > 0.05
+    torch.testing.assert_close(found, vae.decode(expected).sample.clamp(-1, 1), atol=1e-4, rtol=0)
+
+
+def test_what_a_model_of_classes_does_not_know(imagenet, monkeypatch):
+    system = LatentDiffusion.load("ldm_imagenet", imagenet[0], device="cpu")
+    with pytest.raises(ValueError, match="ImageNet has no class 'a bird'"):
+        system.draw(["a bird"], steps=1)
+    assert system.between("goldfish", "giant panda", 3, steps=2).shape == (3, 3, 64, 64)
+    never = replace(published.VARIANTS["ldm_imagenet"], forgets=False)
+    monkeypatch.setitem(published.VARIANTS, "ldm_imagenet", never)
+    system = LatentDiffusion.load("ldm_imagenet", imagenet[0], device="cpu")
+    with pytest.raises(ValueError, match="cannot be guided away from none: guidance_scale is 1"):
+        system.draw(["goldfish"], steps=1)
+    assert system.draw(["goldfish"], steps=1, guidance_scale=1).shape == (1, 3, 64, 64)
+
+
+@torch.no_grad()
+def test_a_model_that_is_told_nothing_draws_as_the_pipeline_of_diffusers(tmp_path, monkeypatch):
+    """A folder as diffusers has it of CelebA-HQ: a U-Net, an autoencoder with a codebook, and no reader."""
+    from t2i_course.codec.autoencoder import Config as AutoencoderConfig
+    from t2i_course.nn.unet import Config
+
+    torch.manual_seed(0)
+    shape = {"in_channels": 4, "out_channels": 4, "block_out_channels": (32, 64), "layers_per_block": 1}
+    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    net = restless(diffusers.UNet2DModel(sample_size=8, attention_head_dim=8, **shape, **blocks))
+    vae = restless(diffusers.VQModel(**BLOCKS, num_vq_embeddings=24, scaling_factor=1.0))
+    write(tmp_path, {"unet": net, "vqvae": vae})
+    config = Config(32, (1, 2), 1, (1,), 4, 4, head_dim=8, scale_shift=False, resample="conv")
+    monkeypatch.setitem(published.UNETS, "ldm_vq_f4", config)
+    vq = AutoencoderConfig(4, (1, 2, 2), dim=32, blocks=1, codes=24)
+    monkeypatch.setitem(published.AUTOENCODERS, "vq_f4", vq)
+    monkeypatch.setitem(published.VARIANTS, "ldm_vq_f4", replace(published.VARIANTS["ldm_vq_f4"], size=32))
+    system = published.load(tmp_path, "ldm_vq_f4", device="cpu")
+    beta = {"beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear"}
+    scheduler = diffusers.DDIMScheduler(**beta, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    pipe = diffusers.LDMPipeline(vae, net, scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    monkeypatch.setattr(
+        diffusers.pipelines.deprecated.latent_diffusion_uncond.pipeline_latent_diffusion_uncond
+        if hasattr(diffusers.pipelines, "deprecated")
+        else diffusers.pipelines.latent_diffusion_uncond.pipeline_latent_diffusion_uncond,
+        "randn_tensor",
+        lambda *a, **b: system._noise(2, 3, None),
+    )
+    expected = torch.from_numpy(pipe(batch_size=2, num_inference_steps=8, output_type="np").images).permute(0, 3, 1, 2)
+    found = system.draw(["", ""], 3, steps=8)
+    assert found.std() > 0.05
+    torch.testing.assert_close(found / 2 + 0.5, expected, atol=1e-4, rtol=0)
+    assert system.between("", "", 2, steps=2).shape == (2, 3, 32, 32)
+    with pytest.raises(ValueError, match="draws what it likes and knows no captions"):
+        system.draw(["a bird"])
+    with pytest.raises(ValueError, match="guidance_scale=3: this model knows no captions"):
+        system.draw([""], guidance_scale=3)
+
+
+def test_a_scale_that_was_measured_stands_in_the_file(tmp_path):
+    churches = published.VARIANTS["ldm_churches"]
+    assert published._scale(churches, {"scale_factor": torch.tensor(0.25)}, tmp_path) == 0.25
+    with pytest.raises(ValueError, match="has no scale_factor, which this variant needs: give the single file"):
+        published._scale(churches, None, tmp_path)
+
+
 def test_clear_errors(tiny, tmp_path):
-    with pytest.raises(ValueError, match="There is no latent diffusion 'sd_3'. There are: ldm_text, sd_1"):
+    with pytest.raises(ValueError, match="There is no latent diffusion 'sd_3'. There are: ldm_vq_f4, .*, sd_1,"):
         published.load(tmp_path, "sd_3")
     with pytest.raises(ValueError, match="There is no precision 'half'. There are: fp32, bf16, fp16"):
         published.load(tmp_path, precision="half")
