@@ -433,6 +433,28 @@ show.table(rows, digits=2)
 # **Notice** that no run failed, and that seeds of one recipe differ by a few hundredths, which is also how far apart some
 # *systems* are. A paper that reports one run of each may report its luck.
 #
+# ### How fast?
+#
+# One pass, and the picture is there: that is what GANs have over all that came after them. Pictures per second of the
+# generators alone, small and at the published size, one at a time and 64 together, as `tests/benchmarks/` measured it.
+# (A batch of the published size asks for a GPU.)
+
+# %%
+import json
+
+from t2i_course.paths import DATA
+
+measured = json.loads((DATA / "benchmarks" / "generators.json").read_text())["rows"]
+rows = []
+for name in ("aligndraw", "gan_cls", "stackgan", "attngan"):
+    of_system = [run for run in measured if run["system"] == name and not run["against"]]
+    rows.append({"system": timeline.find(name).title})
+    for run in sorted(of_system, key=lambda run: (run["variant"] != "small", run["batch"])):
+        rows[-1][f"{run['variant']}, {run['batch']} at a time"] = run["pictures per second"]
+show.table(rows, digits=1)
+print("measured on", ", ".join(sorted({run["hardware"] for run in measured})))
+
+# %% [markdown]
 # ## A score from one's own teacher
 #
 # The paper also reports R-precision: drawn pictures are shown to DAMSM, which has to find their captions. Let us do the

@@ -474,6 +474,21 @@ show.play(
 )
 
 # %% [markdown]
+# ## At full size
+#
+# The released systems, with the autoencoder of each and the parameters of its U-Net. `LatentDiffusion.load(NAME,
+# weights=FILE)` takes the file of its authors. Those of ImageNet are told a class, `system.draw(["goldfish"])`; those
+# that are told nothing draw what they like, `system.draw([""])`.
+
+# %% tags=["nbval-check-output"]
+from t2i_course.published.latent_diffusion import VARIANTS as RELEASED
+
+for name, parameters in timeline.find("latent_diffusion").variants.items():
+    if v := RELEASED.get(name):
+        told = {"bert": "captions", "classes": "classes", "": "nothing"}[v.text]
+        print(f"{name:20}{parameters:>12,}   {v.autoencoder:6} {v.size} x {v.size}   told {told}")
+
+# %% [markdown]
 # ## Exercise: how simple is the latent?
 #
 # A KL autoencoder says for each number of its latent a mean $\mu$ and a log variance $\log\sigma^2$, and pays for how
