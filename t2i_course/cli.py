@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="published weights in half precision, for a GPU: the same as --set precision=fp16",
     )
-    sub.add_argument("--vocabulary", metavar="FILE", help="of ldm_text and ldm_text_cc: the vocab.txt of bert-base-uncased")
+    sub.add_argument(
+        "--vocabulary", metavar="FILE", help="of ldm_text and ldm_text_cc: the vocab.txt of bert-base-uncased"
+    )
     sub.add_argument("--classifier", metavar="FILE", help="of ADM: the published classifier that guides it")
     sub.add_argument(
         "--set",

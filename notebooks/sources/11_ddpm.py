@@ -209,12 +209,15 @@ class PointNet(nn.Module):
 
     def __init__(self, dim: int = 128):
         super().__init__()
+        angles = torch.arange(12) * torch.pi / 12
+        self.directions = torch.stack([angles.cos(), angles.sin()])  # (2, 12)
         self.rates = torch.exp(torch.linspace(0, 2, 8))
-        self.where, self.when = nn.Linear(2 + 32, dim), nn.Linear(16, dim)
+        self.where, self.when = nn.Linear(2 + 2 * 3 * 12, dim), nn.Linear(16, dim)
         self.layers, self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(3)), nn.Linear(dim, 2)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        waves = (x[:, :, None] * self.rates).flatten(1)  # fine differences are easier to see in waves
+        along = x @ self.directions
+        waves = torch.cat([along, 2.5 * along, 6 * along], 1)  # fine differences are easier to see in waves
         h = self.where(torch.cat([x, waves.sin(), waves.cos()], 1))
         ticks = t[:, None] / 1000 * self.rates.square()
         told = self.when(torch.cat([ticks.sin(), ticks.cos()], 1))
@@ -249,13 +252,37 @@ show.lines(
     inches=(7, 2.2),
     alt="The loss against training steps: it falls fast, then slowly and unevenly, and stays far above zero.",
 )
-print(f"the last 200 steps: {np.mean(losses[-200:]):.2f}")
-
 # %% [markdown]
 # **Notice** that the loss does not go to zero, and should not: from a point that lies between two petals nobody can
-# tell which of them it came from. The best answer is the mean of all that are possible. (A part of what is left is only
-# that the network is small, and learned for seconds.)
+# tell which of them it came from. The best answer is the mean of all that are possible, each counted by how likely noise
+# would have carried it here:
 #
+# $$ \mathrm{E}[x_0 \mid x_t] = \sum_i w_i\, x^{(i)}, \qquad
+#    w = \mathrm{softmax}_i \Big( -\frac{\lVert x_t - \sqrt{\bar\alpha_t}\, x^{(i)} \rVert^2}{2 (1 - \bar\alpha_t)} \Big) $$
+#
+# With points one can compute it, from many true ones $x^{(i)}$. How much noise does this best answer leave unexplained?
+
+# %%
+many = true_points(4000)
+
+
+def best_guess(x: torch.Tensor, t: int) -> torch.Tensor:
+    """The mean (B, 2) of the true points that noisy points (B, 2) may come from."""
+    signal, sigma = toy.at(t, x)
+    distances = (x[:, None] - signal * many).square().sum(2)
+    return (-distances / (2 * sigma**2)).softmax(1) @ many
+
+
+torch.manual_seed(2)
+left = []
+for t in range(5, 1000, 10):
+    x0, eps = true_points(256), torch.randn(256, 2)
+    x = toy.add_noise(x0, torch.full((256,), t), eps)
+    signal, sigma = toy.at(t, x)
+    left.append(((x - signal * best_guess(x, t)) / sigma - eps).square().mean().item())
+print(f"the best answer: {np.mean(left):.2f}; the network, in its last 200 steps: {np.mean(losses[-200:]):.2f}")
+
+# %% [markdown]
 # Now six paths from noise (circles) to the flower, once with fresh noise at each step (DDPM), once without (DDIM,
 # below), and in gray where three hundred end:
 
@@ -292,18 +319,18 @@ show.figure(
 )
 
 # %% [markdown]
-# Where does the network pull at a given time? A line from each point of a grid to the network's guess, a dot. From left
-# to right there is less and less noise. At first every guess is the middle, the mean of all true points; only late do
-# the petals matter. *Coarse first, fine last*: in pictures it is the same, first the light, then the forms, then the
+# Where does the network pull at a given time? A line from each point of a grid to the network's guess, a dot, and below
+# it the best guess. From left to right there is less and less noise. At first every guess is near the middle, the mean of
+# all true points; only late do the petals matter. *Coarse first, fine last*: in pictures it is the same, first the light, then the forms, then the
 # edges.
 
 
 # %%
-def guesses(axis, t: int) -> None:
-    """What the network believes points to come from: a line from each point of a grid to a dot, its guess."""
+def guesses(axis, t: int, guess) -> None:
+    """What points come from: a line from each point of a grid to a dot, guess(x, t)."""
     line = torch.linspace(-2.4, 2.4, 13)
     x = torch.cartesian_prod(line, line)
-    x0 = toy.split(denoise(x, t), x, t)[0]
+    x0 = guess(x, t)
     axis.scatter(*true_points(800).T, s=1, color="#C7CAD1")
     axis.plot(*torch.stack([x, x0]).permute(2, 0, 1), color="#2A9D8F", lw=0.5, alpha=0.5)
     axis.scatter(*x0.T, s=6, color="#2E2A3B", zorder=3)
@@ -311,13 +338,19 @@ def guesses(axis, t: int) -> None:
     axis.axis("off")
 
 
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.7))
-for axis, t in zip(axes, (800, 450, 250), strict=True):
-    guesses(axis, t)
+def networks_guess(x: torch.Tensor, t: int) -> torch.Tensor:
+    """The network's, of the noise, turned into one of the points (B, 2)."""
+    return toy.split(denoise(x, t), x, t)[0]
+
+
+fig, axes = plt.subplots(2, 3, figsize=(10, 6.8))
+for row, guess in zip(axes, (networks_guess, best_guess), strict=True):
+    for axis, t in zip(row, (800, 450, 250), strict=True):
+        guesses(axis, t, guess)
 show.figure(
     fig,
-    "Lines from the points of a grid to what the network believes they come from, for three timesteps: at first the middle of "
-    "the flower, at last its petals.",
+    "Lines from the points of a grid to what they are guessed to come from, for three timesteps, above by the network, below "
+    "the best guess, much alike: at first the middle of the flower, at last its petals.",
 )
 
 
@@ -325,7 +358,7 @@ show.figure(
 def field(t: int) -> np.ndarray:
     """The lines of one timestep: uint8 (H, W, 3)."""
     fig, axis = plt.subplots(figsize=(4.4, 4.4))
-    guesses(axis, t)
+    guesses(axis, t, networks_guess)
     fig.canvas.draw()
     picture = np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()
     plt.close(fig)
