@@ -65,7 +65,7 @@ show.pictures(
 # %%
 show.figure(
     show.timeline(),
-    alt="A time line with one row per system from 2007 to 2024, coloured by generative technique; a filled dot marks "
+    alt="A time line with one row per system from 2007 to 2024, colored by generative technique; a filled dot marks "
     "the systems that this library can draw with.",
 )
 

@@ -86,7 +86,7 @@ show.bars(
     [list(picturability.FEATURES)[i] for i in order],
     {"weight": np.array(model.weights)[order]},
     ylabel="speaks for drawing",
-    alt="Bars of the fitted weights: colours, visible actions and nouns speak for "
+    alt="Bars of the fitted weights: colors, visible actions and nouns speak for "
     "drawing a word, ideas and times against it.",
 )
 
@@ -150,7 +150,7 @@ print(all(scores["picturability restart"]["F1"] > scores[other]["F1"] for other 
 # ## Step 2: which picture for a word?
 #
 # An image search answers with many pictures, some of them beside the point. The paper's answer is a vote
-# **(reconstructed in its details)**: cut all candidates into segments, describe each by colour, size and place, cluster
+# **(reconstructed in its details)**: cut all candidates into segments, describe each by color, size and place, cluster
 # the segments of *all* candidates (mean shift), and take the picture that owns the segment nearest to the centre of the
 # largest cluster. What most pictures agree on is probably what the word means.
 #
@@ -204,7 +204,7 @@ for name, x in {"on top of each other": 0.5, "half covered": 0.25, "side by side
 
 # %% [markdown]
 # The three wishes fight, the energy has many valleys, and no formula gives the best. So: **Monte Carlo**. (The arrows,
-# the small pictures on them, counts and colours are this course's additions.) Build a picture by adding one image at a
+# the small pictures on them, counts and colors are this course's additions.) Build a picture by adding one image at a
 # time near those already placed; then try small random moves, accept what helps and, at first, some of what does not;
 # start again from scratch many times, and keep the best of all.
 
@@ -283,7 +283,7 @@ print(system.story_info(sentence)["abc"])
 # %% [markdown]
 # ## What does the judge say?
 #
-# The world of scenes asks for things, counts, colours, relations, places, times of day. The judge looks for them in
+# The world of scenes asks for things, counts, colors, relations, places, times of day. The judge looks for them in
 # the collages (and was never trained on collages: it reads what it can).
 
 # %%

@@ -9,7 +9,7 @@
 #     title: Cross-attention
 #     year: 2014 to today
 #     system: the connection of text and picture
-#     promise: write attention in three lines, say what each of its parts is for, measure what it costs, and watch words colour the places of a picture
+#     promise: write attention in three lines, say what each of its parts is for, measure what it costs, and watch words color the places of a picture
 #     needs: two CPU cores, no network
 #     minutes: 75
 # ---
@@ -99,8 +99,8 @@ show.source(attention)
 # %% [markdown]
 # ## The row of boxes
 #
-# Five words, each with a key in the plane (the arrows) and a value (its colour). Turn the query and watch the dot
-# products, the softmax, and the output, which is a mixture of colours. At length 0 all words count the same; the longer
+# Five words, each with a key in the plane (the arrows) and a value (its color). Turn the query and watch the dot
+# products, the softmax, and the output, which is a mixture of colors. At length 0 all words count the same; the longer
 # the query, the more the nearest key wins.
 
 # %%
@@ -147,7 +147,7 @@ show.play(
     row_of_boxes,
     angle=(0, 360, 5, 25),
     length=(0.0, 12.0, 0.5, 4.0),
-    alt="A query among five keys, the dot products, their softmax, and the mixed colour that comes out.",
+    alt="A query among five keys, the dot products, their softmax, and the mixed color that comes out.",
 )
 
 # %% [markdown]
@@ -214,7 +214,7 @@ show.figure(
 # %% [markdown]
 # ## Several heads
 #
-# One softmax makes one mixture. A place that wants to know the colour of the petals *and* whether it is night would get
+# One softmax makes one mixture. A place that wants to know the color of the petals *and* whether it is night would get
 # a blend of both answers. **Heads** are several attentions side by side, each with its own small queries, keys and
 # values; their findings are put next to each other. Learned matrices (`to_q`, `to_k`, `to_v`) make the three out of
 # whatever comes in, and `to_out` mixes what the heads have found:
@@ -321,7 +321,7 @@ KNOWN = vocabulary("flowers")
 
 
 def describe(truth: dict, rng: random.Random) -> str:
-    """A caption that names the colours of petals and centre, and the ground."""
+    """A caption that names the colors of petals and centre, and the ground."""
     parts = [f"{truth['color']} petals", f"a {truth['center_color']} center"]
     rng.shuffle(parts)
     caption = ["a flower with " + " and ".join(parts), GROUNDS[truth["background"]]]
@@ -344,7 +344,7 @@ print(f"{len(seen)} flowers to learn from, {len(unseen)} kept back")
 # %% [markdown]
 # The painter uses what you have seen. First the words ask each other, with the *neighbours* mask: so *red* learns
 # whether it is said of *petals* or of a *center*. Then each place makes a query out of where it is, **asks the words**,
-# and decodes what it finds into its colour.
+# and decodes what it finds into its color.
 #
 # Beside it stands a painter with the other way to connect text and picture: the words are averaged into **one vector**,
 # which every place gets. It is the same network: a softmax over a single key is 1 whatever the query, so "asking" one
@@ -386,8 +386,8 @@ class Painter(nn.Module):
     def forward(self, tokens):
         places, words, mask = self.inputs(tokens)
         found = self.ask(places, words, mask)  # (B, 256, D)
-        colours = torch.tanh(self.decode(torch.cat([places, found], 2)))  # (B, 256, 3)
-        return colours.transpose(1, 2).unflatten(2, (16, 16))
+        colors = torch.tanh(self.decode(torch.cat([places, found], 2)))  # (B, 256, 3)
+        return colors.transpose(1, 2).unflatten(2, (16, 16))
 
 
 # %% [markdown]
@@ -490,7 +490,7 @@ show.pictures(
     [f"{name}: {caption}" for name in ("attention", "mean") for caption in ASKED],
     columns=4,
     inches=1.9,
-    alt="Four captions drawn by both painters: with attention petals and centres have their own colours, with the mean "
+    alt="Four captions drawn by both painters: with attention petals and centres have their own colors, with the mean "
     "the two run into each other.",
 )
 
@@ -538,7 +538,7 @@ for caption in ASKED[0], ASKED[2]:
 # %% [markdown]
 # **Notice** three things. Nobody told the network where petals are: the ring, the disc and the ground come from the
 # squared error alone. The maps follow the *words*, not their order in the sentence. And they are not quite an
-# explanation: *petals* is asked at least as much as its colour, for it has read its neighbour, and may know the colour
+# explanation: *petals* is asked at least as much as its color, for it has read its neighbour, and may know the color
 # by now. Does it? Let no place ask the word *red* itself:
 
 # %%
@@ -549,9 +549,9 @@ with torch.no_grad():
     without = mask.clone()
     without[..., ASKED[0].split().index("red")] = False
     found = torch.cat([painter.ask(places, words, m) for m in (mask, without)])
-    colours = torch.tanh(painter.decode(torch.cat([places.expand(2, -1, -1), found], 2)))
+    colors = torch.tanh(painter.decode(torch.cat([places.expand(2, -1, -1), found], 2)))
 show.pictures(
-    F.interpolate(colours.transpose(1, 2).unflatten(2, (16, 16)), scale_factor=8),
+    F.interpolate(colors.transpose(1, 2).unflatten(2, (16, 16)), scale_factor=8),
     ["all words may be asked", '"red" may not be asked'],
     inches=1.9,
     alt=f"'{ASKED[0]}', drawn as before, and drawn with no place asking the word 'red'.",

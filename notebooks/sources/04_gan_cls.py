@@ -134,9 +134,9 @@ games = {name: play_the_game(*options) for name, options in VARIANTS.items()}
 
 # %%
 def plane(points: torch.Tensor, title: str, axis) -> None:
-    """Points (200, 2), 25 for each of eight directions, each direction in its colour; crosses: where they belong."""
-    colours = np.repeat(plt.cm.hsv(np.arange(8) / 8), 25, axis=0)
-    axis.scatter(*points.T, c=colours, s=6)
+    """Points (200, 2), 25 for each of eight directions, each direction in its color; crosses: where they belong."""
+    colors = np.repeat(plt.cm.hsv(np.arange(8) / 8), 25, axis=0)
+    axis.scatter(*points.T, c=colors, s=6)
     axis.scatter(*(2 * directions(torch.arange(8))).T, c=plt.cm.hsv(np.arange(8) / 8), marker="+", s=120)
     axis.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal")
     axis.set_title(title, fontsize=10)
@@ -163,7 +163,7 @@ def frame(k: int) -> np.ndarray:
 
 show.film(
     np.stack([frame(k) for k in range(20)]),
-    alt="A film of four games on a ring of eight colours: points wander and settle near the crosses of their colour.",
+    alt="A film of four games on a ring of eight colors: points wander and settle near the crosses of their color.",
 )
 
 # %% [markdown]
@@ -195,7 +195,7 @@ show.source(char_cnn_rnn.joint_embedding_loss)
 # %%
 flowers = worlds.load("flowers")
 asked = [flowers.caption("test", i) for i in range(600)]
-colours = {
+colors = {
     "red": "#d33",
     "orange": "#f80",
     "yellow": "#dc0",
@@ -208,11 +208,9 @@ told = [(caption, facts["color"]) for caption, facts in asked if "color" in fact
 embedded = system.embed([caption for caption, _ in told])
 u, s, _ = torch.pca_lowrank(embedded, 2)
 fig, axis = plt.subplots(figsize=(5.5, 4))
-axis.scatter(*(u * s).T, c=[colours[color] for _, color in told], s=14)
+axis.scatter(*(u * s).T, c=[colors[color] for _, color in told], s=14)
 axis.axis("off")
-show.figure(
-    fig, alt="Captions as points in the plane of largest variance, coloured by the petal colour that they name."
-)
+show.figure(fig, alt="Captions as points in the plane of largest variance, colored by the petal color that they name.")
 
 # %%
 query = "a flower with crimson petals in the meadow"

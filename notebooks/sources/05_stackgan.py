@@ -69,7 +69,7 @@ show.pictures(
 # learns nothing. *"StackGAN: Text to Photo-realistic Image Synthesis with Stacked Generative Adversarial Networks"*
 # (ICCV 2017) does what a painter does:
 #
-# * **Stage I** draws 64x64: where things are, and their rough colours.
+# * **Stage I** draws 64x64: where things are, and their rough colors.
 # * **Stage II** looks at that sketch, *reads the caption once more*, and paints it large. It may correct what the sketch
 #   got wrong, and add what 64 pixels cannot hold.
 #

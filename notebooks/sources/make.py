@@ -132,7 +132,7 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
 
 
 def smaller(png: str) -> str:
-    """The same PNG (base64) in fewer bytes: at most 256 colours. Films stay as they are."""
+    """The same PNG (base64) in fewer bytes: at most 256 colors. Films stay as they are."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(base64.b64decode(png)))

@@ -37,7 +37,7 @@ def questions(world, truth: Mapping[str, str]) -> list[Question]:
 
 
 def swapped(world, truth: Mapping[str, str]) -> list[Question]:
-    """The question whether two colours can change places: one, or none if that would not make a false caption."""
+    """The question whether two colors can change places: one, or none if that would not make a false caption."""
     return {"flowers": _swapped_flowers, "birds": _swapped_birds, "scenes": _swapped_scenes}[world.name](world, truth)
 
 

@@ -5,7 +5,7 @@ world:
 
 * Flowers and birds have one value per attribute: one linear layer answers all of them (`AttributeReader`).
 * Scenes hold several things: one learned query per kind of thing looks for it in the feature map, as in
-  cross-attention; its count, colour and size are read where it was found, and pairs of things give relations
+  cross-attention; its count, color and size are read where it was found, and pairs of things give relations
   (`SceneReader`).
 
 It is trained on pictures that are also shifted, blurred, noisy and compressed, so that it keeps reading pictures that
@@ -231,7 +231,7 @@ class Recogniser(nn.Module):
     def logits(self, pictures) -> list[Tensor]:
         """Logits (N, values) of each attribute of the picture as a whole: what the Inception score of a world uses.
 
-        Of scenes these are place and time: counts, colours and sizes belong to things, not to the picture.
+        Of scenes these are place and time: counts, colors and sizes belong to things, not to the picture.
         """
         batches = [self(x) for x in self._batches(pictures)]
         whole = [name for name in self.attributes if name in batches[0] and batches[0][name].ndim == 2]

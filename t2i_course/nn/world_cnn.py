@@ -53,7 +53,7 @@ class Trunk(nn.Module):
 
 
 def regions(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Both maps of a trunk -> one that shows colours and shapes: (B, 256, 8, 8)."""
+    """Both maps of a trunk -> one that shows colors and shapes: (B, 256, 8, 8)."""
     return torch.cat([F.avg_pool2d(fine, 2), coarse], 1)
 
 

@@ -82,7 +82,7 @@ SMALL_LENGTH = 48  # start, end, and five words more than the longest caption of
 def small_config(timesteps: int = 0) -> Config:
     """The small one of this course, for 64x64 pictures of all its worlds.
 
-    From so few pictures a transformer would learn to tell colours and little else. So its picture tower looks at what a
+    From so few pictures a transformer would learn to tell colors and little else. So its picture tower looks at what a
     network sees that has learned to see already (a "hybrid" ViT, Dosovitskiy et al. 2020), and the text tower learns to
     say it ("LiT: Zero-Shot Transfer with Locked-image text Tuning", Zhai et al. 2021).
     """
