@@ -147,9 +147,11 @@ def discriminator_loss(real: Tensor, *others: Tensor) -> Tensor:
 
 
 def interpolated(text: Tensor) -> Tensor:
-    """Embeddings (B, E) -> those halfway between the first half of the batch and the second (B // 2, E)."""
-    half = len(text) // 2
-    return 0.5 * (text[:half] + text[half : 2 * half])
+    """Embeddings (B, E) -> those halfway between neighbours in the batch (B // 2, E).
+
+    Neighbours, not halves: where a batch holds several worlds, they stand one after the other.
+    """
+    return 0.5 * (text[0::2][: len(text) // 2] + text[1::2])
 
 
 def losses(
@@ -176,7 +178,7 @@ def losses(
     def draw(text):
         return generator(torch.randn(len(text), config.z_dim, device=text.device), text)
 
-    twice = text[: len(text) // 2] if seek else text[:0]
+    twice = text[::2] if seek else text[:0]  # of every world in the batch
     drawn, again = draw(torch.cat([text, twice])).split([len(text), len(twice)])
     seen = discriminator.look(real)
     logits = judged_together(discriminator.judge, seen, text, (discriminator.look(drawn.detach()), text), wrongs)
@@ -191,7 +193,7 @@ def losses(
     logits = judged_together(discriminator.judge, seen.detach(), text, (seen_drawn, text_drawn), wrongs)
     loss, terms = should_be(1.0, logits[-1]), {}
     if seek:
-        terms["alike"] = too_alike(discriminator.match, seen_drawn[: len(twice)], seen_again, seen)
+        terms["alike"] = too_alike(discriminator.match, seen_drawn[: len(text) : 2], seen_again, seen)
         loss = loss + seek * terms["alike"]
     yield "generator", with_matching(discriminator, loss, seen_drawn, text_drawn, MATCHING_WEIGHT, **terms)
     discriminator.requires_grad_(True)
