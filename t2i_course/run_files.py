@@ -228,9 +228,9 @@ def last_metrics(folder: str | Path) -> dict[str, float]:
     return {name: float(value) for name, value in rows[-1].items() if name != "step" and value} if rows else {}
 
 
-def hardware() -> str:
-    """The machine in words: GPU or processor, and the threads that torch uses."""
-    if torch.cuda.is_available():
+def hardware(device: str = "cuda") -> str:
+    """The machine in words: its GPU, if it has one, or (also if device is "cpu") its processor and torch's threads."""
+    if device != "cpu" and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():

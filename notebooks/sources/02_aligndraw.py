@@ -345,10 +345,10 @@ show.pictures(
 # ## What does the judge say?
 #
 # How many of the promised facts are found in the pictures of 500 captions of each split (chapter 00; ±: one standard error
-# of *test*), beside true pictures, drawn to their own captions or to others. Two more columns: **FID** says how far the
+# of *test*), beside true pictures, of their own captions (the ceiling) and of others (chance). Two more columns: **FID** says how far the
 # pictures are from true ones, as the features of the judge's network see them (lower is better), and **diversity** how
-# unlike each other the pictures of one caption are, as a share of how unlike true pictures of other captions are. That
-# takes minutes, so it was done beforehand (`python -m t2i_course.judge.standings aligndraw`). The system of 2007 can
+# unlike each other the pictures of one caption are (eight for each of 25 captions of *test*), as a share of how unlike
+# true pictures of other captions are. That takes minutes, so it was done beforehand (`python -m t2i_course.judge.standings aligndraw`). The system of 2007 can
 # only paste pictures that its library holds; it is asked all the same.
 
 # %%
@@ -357,9 +357,10 @@ from t2i_course.judge import standings
 show.table(standings.table(("picture_layout", "aligndraw")), digits=2)
 
 # %% [markdown]
-# **Notice** how little is kept beside the ceiling: of birds on the split `test` clearly more than by chance, elsewhere
-# by little more than the standard error. The pictures are blurred, because every pixel answers for itself, and z was told only some nats (the column
-# "kl" above) of where things are: what it does not say is averaged. How long it was trained:
+# **Notice** how little is kept beside the ceiling: clearly more than by chance, but for birds of the split *novel*, where
+# a true picture of another caption keeps as much. The pictures are diverse, and that is no merit without facts. They are
+# blurred, because every pixel answers for itself, and z was told only some nats (the column "kl" above) of where things
+# are: what it does not say is averaged. How long it was trained:
 
 # %%
 import json

@@ -344,9 +344,9 @@ show.table(rows, digits=2)
 # %% [markdown]
 # **Notice** that the sentence decides nearly everything: with another's, hardly more of flowers is kept than by chance,
 # whatever the words say. For birds, whose parts have colors of their own, the words add a good deal to their own
-# sentence. But *choosing* among them adds next to nothing: with one mean word everywhere about as many facts are kept.
-# Our captions promise two or three facts, and a sentence vector has room for those; it is long captions that need
-# attention. That AttnGAN is ahead of its predecessors in the table below is the work of its other parts.
+# sentence. But *choosing* among them adds little: with one mean word everywhere nearly as many facts are kept (of a
+# hundred captions, so 0.03 may be chance). Our captions promise two or three facts, and a sentence vector has room for
+# those.
 #
 # ### Its losses
 #
@@ -404,8 +404,9 @@ show.play(
 #
 # Beside its predecessors, all of them small and trained for this course on the same flowers and birds: the share of
 # facts that the judge finds in the pictures of 500 captions of each split (± is the standard error of *test*; *novel*
-# asks for combinations that no picture in training showed), FID, and diversity. That takes some minutes, so it was done
-# beforehand (`python -m t2i_course.judge.standings attngan`).
+# asks for combinations that no picture in training showed), FID, and diversity (chapter 04); and of true pictures, of
+# their own captions (the ceiling) and of others (chance). That takes some minutes, so it was done beforehand (`python -m
+# t2i_course.judge.standings attngan`).
 
 # %%
 from t2i_course.judge import seeds, standings
@@ -413,19 +414,18 @@ from t2i_course.judge import seeds, standings
 show.table(standings.table(("aligndraw", "gan_cls", "stackgan", "attngan")), digits=2)
 
 # %% [markdown]
-# **Notice** that AttnGAN is clearly ahead with flowers, and level with StackGAN with birds. (Of forty captions of each
-# split only: 0.1 may be chance, and the same system has other numbers in other chapters. Chance is what true pictures
-# of *other* captions keep; who draws blurs can fall below it.)
+# **Notice** that AttnGAN is clearly ahead with flowers, and by less with birds; and that its pictures of one caption are
+# much alike, which true ones are not. Both can be had at once only by a model that knows what a caption leaves open.
 #
 # ### Did it work, or did it work once?
 #
-# GANs are known for trainings that fail. So each recipe was run from several seeds; here is what every run reached at
-# its end, on the split val, and the time it took (a second run beside it on the same machine makes it longer).
+# GANs are known for trainings that fail. So the recipes were run from more than one seed; here is what every run reached
+# at its end, on the split val, and the time it took (a second run beside it on the same machine makes it longer).
 
 # %%
 rows = []
 for run in seeds.load():
-    rows.append({"recipe": run["recipe"], "seed": run["seed"], "steps": run["steps"]})
+    rows.append({"recipe": run["recipe"], "options": run["options"] or "", "seed": run["seed"], "steps": run["steps"]})
     rows[-1] |= {"minutes": round(run["seconds"] / 60), **run["metrics"]}
 show.table(rows, digits=2)
 
@@ -435,9 +435,10 @@ show.table(rows, digits=2)
 #
 # ### How fast?
 #
-# One pass, and the picture is there: that is what GANs have over all that came after them. Pictures per second of the
-# generators alone, small and at the published size, one at a time and 64 together, as `tests/benchmarks/` measured it.
-# (A batch of the published size asks for a GPU.)
+# One pass, and the picture is there: that is what GANs have over the autoregressive and the diffusion models that
+# followed. (alignDRAW, in the first line, needs a pass for each step.) Pictures per second of the networks alone, small
+# and at the published size (AttnGAN: that of birds), one at a time and 64 together, as `tests/benchmarks/` measured it. (A
+# batch of the published size asks for a GPU.)
 
 # %%
 import json
@@ -445,6 +446,7 @@ import json
 from t2i_course.paths import DATA
 
 measured = json.loads((DATA / "benchmarks" / "generators.json").read_text())["rows"]
+measured = [run for run in measured if run["hardware"] == measured[0]["hardware"]]
 rows = []
 for name in ("aligndraw", "gan_cls", "stackgan", "attngan"):
     of_system = [run for run in measured if run["system"] == name and not run["against"]]
@@ -452,7 +454,7 @@ for name in ("aligndraw", "gan_cls", "stackgan", "attngan"):
     for run in sorted(of_system, key=lambda run: (run["variant"] != "small", run["batch"])):
         rows[-1][f"{run['variant']}, {run['batch']} at a time"] = run["pictures per second"]
 show.table(rows, digits=1)
-print("measured on", ", ".join(sorted({run["hardware"] for run in measured})))
+print("measured on", measured[0]["hardware"])
 
 # %% [markdown]
 # ## A score from one's own teacher

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from .process import Denoise, Process, guess
 
+Context = Tensor | None  # None of a model that knows no captions
+
 
 def classifier_free(
-    model: Callable[..., Tensor], context: Tensor, null: Tensor, guidance_scale: float, channels: int | None = None
+    model: Callable[..., Tensor], context: Context, null: Context, guidance_scale: float, channels: int | None = None
 ) -> Denoise:
-    """Asks with the caption and without it, in one batch. context, null: (B, T, K).
+    """Asks with the caption and without it, in one batch. context, null: (B, T, K). At scale 1, null is not asked for.
 
     channels: how many channels of the prediction are guided, all unless given; of a model with a learned variance only
     the first half is, and the rest is taken from the caption's.

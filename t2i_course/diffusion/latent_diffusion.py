@@ -49,7 +49,7 @@ class LatentDiffusion:
 
     def __init__(
         self,
-        read: Callable[[Sequence[str]], Tensor],
+        read: Callable[[Sequence[str]], Tensor | None],
         unet: UNet,
         autoencoder: Autoencoder,
         process: Process,
@@ -125,7 +125,12 @@ class LatentDiffusion:
         n = len(captions)
         if wrong := [len(given) for given in (start, beside, context, z) if given is not None and len(given) != n]:
             raise ValueError(f"{n} captions need as many pictures, contexts or latents, not {wrong[0]}.")
-        context, weight = self.read(list(captions)) if context is None else context, next(self.unet.parameters())
+        context = self.read(list(captions)) if context is None else context
+        weight = next(self.unet.parameters())
+        if negative and guidance_scale == 1:
+            raise ValueError(
+                f"negative={negative!r} says nothing at guidance_scale=1, which asks with the caption alone."
+            )
         if context is None and guidance_scale != 1:
             raise ValueError(
                 f"guidance_scale={guidance_scale}: this model knows no captions to be guided by; leave it 1."

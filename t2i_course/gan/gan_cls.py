@@ -268,7 +268,7 @@ def build(config: Config) -> nn.ModuleDict:
 
 
 def recipe(
-    name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48, seek: float = 5.0
+    name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48, seek: float | None = None
 ) -> Recipe:
     """How the small GAN-INT-CLS is trained, on flowers and birds at 64x64, captions read by the frozen encoder.
 
@@ -284,7 +284,8 @@ def recipe(
 
     config, encoder = VARIANTS["small"], CharCNNRNN.load("small")
     if name == "gan_cls_plain":
-        config, seek = replace(config, match=False), 0.0
+        config = replace(config, match=False)
+    seek = seek if seek is not None else 5.0 if config.match else 0.0
 
     def small_losses(net, numbered):
         step, batch = numbered

@@ -310,23 +310,23 @@ class StackGAN:
 # --- the recipes of the small one -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "") -> Recipe:
+def recipe(name: str, *, ahead: int = 1000, others: int = 0, stage1: str = "") -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
     A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns to
-    enlarge them, and does not read. And of the sixteen captions in its batches two or three facts tell the right one,
-    so its pictures are compared with `others` besides. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in
-    which it learns which captions are right, each picture meets four wrong captions (six while D is ahead), both learn
-    at twice the rate, and by `matching`, and the weights that draw are a moving average. And the first weights let mu
-    be heard through its noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II
-    sketches with, if not those that ship.
+    enlarge them, and does not read. Its pictures can be compared with `others` than the sixteen captions of its batch,
+    of which two or three facts tell the right one; the weights that ship were not. As with GAN-INT-CLS, D is `ahead` of
+    G by so many steps, in which it learns which captions are right, each picture meets four wrong captions (six while D
+    is ahead), both learn at twice the rate, and by `matching`, and the weights that draw are a moving average. And the
+    first weights let mu be heard through its noise, in which our encoder's small numbers would be drowned. stage1: the
+    weights that Stage II sketches with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
     config, encoder, stage = VARIANTS["small"], CharCNNRNN.load("small"), int(name[-1])
-    if stage1 and stage == 1:
-        raise ValueError("Stage I sketches with its own weights: stage1 is for stackgan_2.")
+    if (stage1 or others) and stage == 1:
+        raise ValueError("Stage I sketches with its own weights: stage1 and others are for stackgan_2.")
     size, batch_size = (64, 32) if stage == 1 else (config.size, 16)
 
     def start():
@@ -348,7 +348,7 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "")
         step, batch = numbered
         text = candidates = several_captions(encoder.to(batch.pictures.device), batch)
         same = None
-        if stage == 2:
+        if others:
             more, fits = more_captions(batch, WORLDS, others)
             same = torch.cat([also_fits(batch), fits]).to(text.device)
             with torch.no_grad():  # single captions all: a mean of several would be known by being one

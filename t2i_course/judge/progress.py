@@ -18,6 +18,10 @@ from .recogniser import load_recogniser
 TRIES = 1_000_000  # random pictures that are looked at for those of a caption
 
 
+class TooRare(ValueError):
+    """Hardly any random picture fits a caption."""
+
+
 def diversity(draw: Callable, world, captions: int = 25, samples: int = 8, split: str = "val") -> float:
     """How unlike each other the pictures of one caption are, 0 for a generator that has collapsed.
 
@@ -30,7 +34,8 @@ def diversity(draw: Callable, world, captions: int = 25, samples: int = 8, split
 
 
 def true_diversity(world, captions: int = 25, samples: int = 8, split: str = "val") -> float:
-    """The same of true pictures, each of which shows what its caption promises: what a generator can reach."""
+    """The same of true pictures that show what their captions promise and are else random. (Blurs, or pictures that do
+    not keep to their captions, can be more diverse.) Raises TooRare, see `specs_of`."""
     batch = next(world.batches(split, 64, captions, n=captions, shuffle=False))
     specs = [spec for k, caption in enumerate(batch.captions) for spec in specs_of(world, caption, samples, seed=k)]
     return _varied(to_float(np.stack([world.render(spec, 64) for spec in specs])), batch.pictures, world)
@@ -39,13 +44,13 @@ def true_diversity(world, captions: int = 25, samples: int = 8, split: str = "va
 def specs_of(world, caption: str, n: int, seed: int = 0) -> list:
     """n random pictures, as specs, of which a caption is true.
 
-    They are found by chance: raises ValueError for a caption that says too much of a picture to be met so.
+    They are found by chance: raises TooRare for a caption that says too much of a picture to be met so.
     """
     rng, wanted = np.random.default_rng(seed), world.facts(caption).items()
     tried = (world.sample(rng) for _ in range(TRIES))
     specs = list(islice((spec for spec in tried if wanted <= world.truth(spec).items()), n))
     if len(specs) < n:
-        raise ValueError(f"{caption!r} is true of only {len(specs)} of {TRIES:,} random {world.name}; {n} are needed.")
+        raise TooRare(f"{caption!r} is true of only {len(specs)} of {TRIES:,} random {world.name}; {n} are needed.")
     return specs
 
 

@@ -27,11 +27,12 @@ class Quantizer(nn.Module):
         self.codebook = nn.Embedding(codes, dim)
         nn.init.uniform_(self.codebook.weight, -1 / codes, 1 / codes)
         self.beta, self.restart = beta, restart
-        # Steps without being chosen. No file holds them: they have memory even where weights still wait for theirs.
-        self.register_buffer("idle", torch.full((codes,), restart, device="cpu"), persistent=False)
+        self.register_buffer("idle", torch.full((codes,), restart), persistent=False)  # steps without being chosen
 
     def _load_from_state_dict(self, *inputs) -> None:
         super()._load_from_state_dict(*inputs)
+        if self.idle.is_meta:  # no file gives it memory
+            self.idle = torch.zeros(self.idle.shape, dtype=self.idle.dtype)
         self.idle.zero_()
 
     def indices(self, h: Tensor) -> Tensor:

@@ -42,22 +42,22 @@ class Variant:
     scale: float | None = 0.18215  # of latents; None if it stands in the file
     betas: tuple[float, float] = (0.00085, 0.012)
     classes: int = 0
-    forgets: bool = False  # the last class stands for none, so there is something to be guided away from
+    null_class: bool = False  # the last class stands for none, so there is something to be guided away from
     guidance_scale: float = 7.5  # unless another is asked for
     skip_last: int = 0  # blocks of the text tower that are left out
     pad: int = 49407  # what fills up the tokens of a caption
 
 
-LATENT = {"size": 256, "autoencoder": "vq_f4", "scale": 1.0, "betas": (0.0015, 0.0195), "guidance_scale": 1.0}
+LDM = {"size": 256, "autoencoder": "vq_f4", "scale": 1.0, "betas": (0.0015, 0.0195), "guidance_scale": 1.0}
 VARIANTS = {
-    "ldm_vq_f4": Variant("ldm_vq_f4", "", **LATENT),  # three files: CelebA-HQ, FFHQ, LSUN bedrooms
+    "ldm_vq_f4": Variant("ldm_vq_f4", "", **LDM),  # three files: CelebA-HQ, FFHQ, LSUN bedrooms
     "ldm_churches": Variant(
-        "ldm_churches", "", **LATENT | {"autoencoder": "kl_f8", "scale": None, "betas": (0.0015, 0.0155)}
+        "ldm_churches", "", **LDM | {"autoencoder": "kl_f8", "scale": None, "betas": (0.0015, 0.0155)}
     ),
-    "ldm_imagenet_vq_f8": Variant("ldm_imagenet_vq_f8", "classes", classes=1000, **LATENT | {"autoencoder": "vq_f8"}),
-    "ldm_imagenet": Variant("ldm_imagenet", "classes", classes=1001, forgets=True, **LATENT | {"guidance_scale": 3.0}),
-    "ldm_text_cc": Variant("ldm_text_cc", "bert", **LATENT),
-    "ldm_text": Variant("ldm_text", "bert", size=256),
+    "ldm_imagenet_vq_f8": Variant("ldm_imagenet_vq_f8", "classes", classes=1000, **LDM | {"autoencoder": "vq_f8"}),
+    "ldm_imagenet": Variant("ldm_imagenet", "classes", classes=1001, null_class=True, **LDM | {"guidance_scale": 1.5}),
+    "ldm_text_cc": Variant("ldm_text_cc", "bert", **LDM),
+    "ldm_text": Variant("ldm_text", "bert", size=256, guidance_scale=5.0),
     "sd_1": Variant("sd_1", "vit_l_14"),
     "sd_1_inpainting": Variant("sd_1_inpainting", "vit_l_14"),
     "sd_2_base": Variant("sd_2", "vit_h_14", skip_last=1, pad=0),
@@ -124,6 +124,8 @@ def load(
     if v.text == "bert" and vocabulary is None:
         raise ValueError(f"{variant} reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
     tokens_of = tokenizer(vocabulary) if v.text == "bert" else partial(tokenize, pad=v.pad)
+    if path.is_dir() and (v.text == "classes" or v.scale is None):
+        raise ValueError(f"{variant} is read from the single file of its authors; {path} is a folder.")
     check_prediction(path / "scheduler" / "scheduler_config.json", variant)
     skip_last, tower = v.skip_last, CLIPS.get(v.text)
     if path.is_dir() and skip_last:  # diffusers cut the blocks off that are left out
@@ -155,7 +157,7 @@ def load(
     if v.text == "bert":
         read = Reader(text, tokens_of)
     elif v.text == "classes":
-        read = partial(class_context, text, forgets=v.forgets)
+        read = partial(class_context, text, null_class=v.null_class)
     else:
         read = Reader(partial(text.context, skip_last=skip_last), tokens_of, text) if v.text else told_nothing
     process = Process(scaled_linear(1000, *v.betas), v.predicts)
@@ -165,13 +167,16 @@ def load(
     )
 
 
-def class_context(embedding: nn.Embedding, captions: Sequence[str], forgets: bool) -> Tensor:
+def class_context(embedding: nn.Embedding, captions: Sequence[str], null_class: bool) -> Tensor:
     """Names or numbers of classes of ImageNet -> context (B, 1, K). An empty one is no class, if the model knows that.
 
     Raises ValueError for what is no class.
     """
-    if not forgets and not all(caption.strip() for caption in captions):
-        raise ValueError("This model always draws a class and cannot be guided away from none: guidance_scale is 1.")
+    if not null_class and not all(caption.strip() for caption in captions):
+        raise ValueError(
+            "This model knows no empty caption: name a class of ImageNet, and leave guidance_scale at 1, as there is "
+            "nothing to be guided away from."
+        )
     none = len(embedding.weight) - 1
     numbers = [class_number(caption) if caption.strip() else none for caption in captions]
     return embedding(torch.tensor(numbers, device=embedding.weight.device))[:, None]
@@ -193,8 +198,8 @@ def _scale(variant: Variant, state: dict[str, Tensor] | None, path: Path) -> flo
     """Of latents: where it was measured on the pictures (`scale_by_std`), the single file has it."""
     if variant.scale is not None:
         return variant.scale
-    if state is None or "scale_factor" not in state:
-        raise ValueError(f"{path} has no scale_factor, which this variant needs: give the single file that has it.")
+    if "scale_factor" not in state:
+        raise ValueError(f"{path} has no scale_factor, which this variant needs: give the file of its authors.")
     return float(state["scale_factor"])
 
 

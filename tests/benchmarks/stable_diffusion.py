@@ -20,7 +20,7 @@ from contextlib import nullcontext
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from t2i_course.paths import DATA, write_atomically
+from t2i_course.paths import DATA, write_json
 from t2i_course.run_files import hardware
 
 PARTS = ("unet", "decoder", "clip", "pipeline")
@@ -208,8 +208,7 @@ def main() -> None:
             print(json.dumps(row), flush=True)
             same = ("part", "precision", "hardware", *settings)
             known["rows"] = [r for r in known["rows"] if any(r.get(k) != row.get(k) for k in same)] + [row]
-    FILE.parent.mkdir(exist_ok=True)
-    write_atomically(FILE, (json.dumps(known, indent=1) + "\n").encode())
+    write_json(FILE, known)
 
 
 if __name__ == "__main__":

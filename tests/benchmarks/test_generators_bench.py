@@ -61,11 +61,17 @@ def drawer(name: str, variant: str, batch: int, device: str):
 
 def keep(measured: dict, **run) -> None:
     """Keep what was measured in place of what an earlier run on this hardware measured."""
-    run |= {"hardware": hardware()}
+    run |= {"hardware": hardware(run["device"])}
     rows = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
     rows = [row for row in rows if not run.items() <= row.items()] + [run | measured]
     rows.sort(key=lambda row: [str(row[name]) for name in run])
-    write_json(FILE, {"rows": rows, "command": "pytest tests/benchmarks/test_generators_bench.py --benchmark-enable"})
+    write_json(
+        FILE,
+        {
+            "rows": rows,
+            "command": "pytest tests/benchmarks/test_generators_bench.py --benchmark-enable --benchmark-only",
+        },
+    )
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -171,11 +171,16 @@ def test_half_of_the_captions_are_drawn_twice_in_one_batch_to_see_whether_they_a
     draw = net["generator"].forward
     monkeypatch.setattr(net["generator"], "forward", lambda z, text: batches.append(text) or draw(z, text))
     real, text = torch.randn(6, 3, 64, 64), torch.randn(6, config.text_dim)
-    steps = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False, seek=5.0)]
+    list(gan_cls.losses(net, real, text, config, interpolate=False, seek=5.0))
     assert torch.equal(batches[0], torch.cat([text, text[::2]]))
     without = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False)]
     assert torch.equal(batches[1], text)
-    assert steps[1]["alike"] > 0
+    torch.manual_seed(1)
+    weak = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False, seek=1.0)][1]
+    torch.manual_seed(1)
+    strong = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False, seek=5.0)][1]
+    assert weak["alike"] > 0
+    torch.testing.assert_close(strong["loss"] - weak["loss"], 4 * weak["alike"], atol=1e-4, rtol=1e-4)
     assert "alike" not in without[1]
     with pytest.raises(ValueError, match=r"seek=5.0: without `match`, D cannot say"):
         next(gan_cls.losses(net, real, text, replace(config, match=False), seek=5.0))

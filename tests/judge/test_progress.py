@@ -38,7 +38,7 @@ def test_true_pictures_of_one_caption_vary_less_than_those_of_all():
 
 def test_a_caption_that_says_too_much_is_not_looked_for_forever(monkeypatch):
     monkeypatch.setattr(progress, "TRIES", 2)
-    with pytest.raises(ValueError, match="of 2 random flowers; 5 are needed"):
+    with pytest.raises(progress.TooRare, match="of 2 random flowers; 5 are needed"):
         specs_of(FLOWERS, "a flower with eight purple petals", 5)
 
 

@@ -1,6 +1,7 @@
 """Whole systems of latent diffusion: from one file, from a folder, and what is said of wrong ones."""
 
 import json
+import sys
 from copy import deepcopy
 from dataclasses import replace
 
@@ -150,7 +151,7 @@ def test_classes_of_imagenet_are_drawn_as_the_schedulers_of_diffusers_draw_them(
     told = embedding[[1, 388, 1000, 1000]][:, None]  # a goldfish, a giant panda, and no class
     for t in scheduler.timesteps:
         cond, uncond = unet(torch.cat([expected, expected]), t, told).sample.chunk(2)
-        expected = scheduler.step(uncond + 3 * (cond - uncond), t, expected).prev_sample
+        expected = scheduler.step(uncond + 1.5 * (cond - uncond), t, expected).prev_sample
     found = system.draw(["goldfish", "388"], 3, steps=8)
     assert found.std() > 0.05
     torch.testing.assert_close(found, vae.decode(expected).sample.clamp(-1, 1), atol=1e-4, rtol=0)
@@ -161,10 +162,10 @@ def test_what_a_model_of_classes_does_not_know(imagenet, monkeypatch):
     with pytest.raises(ValueError, match="ImageNet has no class 'a bird'"):
         system.draw(["a bird"], steps=1)
     assert system.between("goldfish", "giant panda", 3, steps=2).shape == (3, 3, 64, 64)
-    never = replace(published.VARIANTS["ldm_imagenet"], forgets=False)
+    never = replace(published.VARIANTS["ldm_imagenet"], null_class=False)
     monkeypatch.setitem(published.VARIANTS, "ldm_imagenet", never)
     system = LatentDiffusion.load("ldm_imagenet", imagenet[0], device="cpu")
-    with pytest.raises(ValueError, match="cannot be guided away from none: guidance_scale is 1"):
+    with pytest.raises(ValueError, match="knows no empty caption: name a class"):
         system.draw(["goldfish"], steps=1)
     assert system.draw(["goldfish"], steps=1, guidance_scale=1).shape == (1, 3, 64, 64)
 
@@ -192,11 +193,7 @@ def test_a_model_that_is_told_nothing_draws_as_the_pipeline_of_diffusers(tmp_pat
     pipe = diffusers.LDMPipeline(vae, net, scheduler)
     pipe.set_progress_bar_config(disable=True)
     monkeypatch.setattr(
-        diffusers.pipelines.deprecated.latent_diffusion_uncond.pipeline_latent_diffusion_uncond
-        if hasattr(diffusers.pipelines, "deprecated")
-        else diffusers.pipelines.latent_diffusion_uncond.pipeline_latent_diffusion_uncond,
-        "randn_tensor",
-        lambda *a, **b: system._noise(2, 3, None),
+        sys.modules[diffusers.LDMPipeline.__module__], "randn_tensor", lambda *a, **b: system._noise(2, 3, None)
     )
     expected = torch.from_numpy(pipe(batch_size=2, num_inference_steps=8, output_type="np").images).permute(0, 3, 1, 2)
     found = system.draw(["", ""], 3, steps=8)
@@ -212,8 +209,28 @@ def test_a_model_that_is_told_nothing_draws_as_the_pipeline_of_diffusers(tmp_pat
 def test_a_scale_that_was_measured_stands_in_the_file(tmp_path):
     churches = published.VARIANTS["ldm_churches"]
     assert published._scale(churches, {"scale_factor": torch.tensor(0.25)}, tmp_path) == 0.25
-    with pytest.raises(ValueError, match="has no scale_factor, which this variant needs: give the single file"):
-        published._scale(churches, None, tmp_path)
+    with pytest.raises(ValueError, match="has no scale_factor, which this variant needs"):
+        published._scale(churches, {}, tmp_path)
+    for variant in ("ldm_churches", "ldm_imagenet"):
+        with pytest.raises(ValueError, match=f"{variant} is read from the single file of its authors"):
+            published.load(tmp_path, variant)
+
+
+@pytest.mark.parametrize(
+    ("variant", "autoencoder", "scale", "beta", "classes"),
+    [
+        ("ldm_vq_f4", "vq_f4", 1.0, (0.0015, 0.0195), 0),
+        ("ldm_churches", "kl_f8", None, (0.0015, 0.0155), 0),
+        ("ldm_imagenet_vq_f8", "vq_f8", 1.0, (0.0015, 0.0195), 1000),
+        ("ldm_imagenet", "vq_f4", 1.0, (0.0015, 0.0195), 1001),
+        ("ldm_text_cc", "vq_f4", 1.0, (0.0015, 0.0195), 0),
+        ("ldm_text", "kl_f8", 0.18215, (0.00085, 0.012), 0),
+    ],
+)
+def test_as_their_authors_configured_them(variant, autoencoder, scale, beta, classes):
+    v = published.VARIANTS[variant]
+    assert (v.autoencoder, v.scale, v.betas, v.classes) == (autoencoder, scale, beta, classes)
+    assert v.size == 256
 
 
 def test_clear_errors(tiny, tmp_path):
