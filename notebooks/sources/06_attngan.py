@@ -415,7 +415,7 @@ show.table(standings.table(("aligndraw", "gan_cls", "stackgan", "attngan")), dig
 
 # %% [markdown]
 # **Notice** that AttnGAN is clearly ahead with flowers, and by less with birds; and that its pictures of one caption are
-# much alike, which true ones are not. Both can be had at once only by a model that knows what a caption leaves open.
+# much alike, which true ones are not.
 #
 # ### Did it work, or did it work once?
 #
