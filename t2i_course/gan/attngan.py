@@ -39,14 +39,14 @@ from t2i_course.text.words import vocabulary
 from t2i_course.weights import load_weights
 from t2i_course.worlds.language import words as split_words
 
-from .damsm import DAMSM, WORLDS, also_fits, read
+from .damsm import DAMSM, WORLDS, read
 from .parts import (
     MATCHING_WEIGHT,
     Discriminator,
+    among_others,
     discriminator_loss,
     initialise,
     judged_together,
-    more_captions,
     should_be,
     told_apart,
     with_matching,
@@ -391,9 +391,9 @@ def recipe(
         sizes = config.sizes if step >= last_stage_from else config.sizes[:-1]
         reals = [F.interpolate(real, (size, size), mode="area") for size in sizes]
         with torch.no_grad():
-            more, fits = more_captions(batch, WORLDS, others)
-            text = read(damsm.text, batch.captions + more, known)
-        same = torch.cat([also_fits(batch), fits]).to(device)
+            captions, same = among_others(batch, WORLDS, others)
+            text = read(damsm.text, captions, known)
+        same = same.to(device)
         if step >= ahead:
             alone = step >= alone_from
             yield from losses(net, damsm, reals, text, same, config, wrongs=4, alone=alone, before_damsm=augmented)

@@ -111,13 +111,14 @@ def with_matching(
     return {"loss": loss + weight * m, **terms, "matching": m}
 
 
-def more_captions(batch: Batch, names: Sequence[str], k: int) -> tuple[list[str], Tensor]:
-    """k captions of random training pictures of the worlds `names`, and whether they fit pictures of the batch (k, B).
+def among_others(batch: Batch, names: Sequence[str], k: int) -> tuple[list[str], Tensor]:
+    """The captions of a batch and k of random training pictures of the worlds `names`, and, for `matching`, which of
+    them also fit pictures that are not their own: (B + k, B).
 
-    Each world gives an equal share, rounded down. To learn from a picture which caption is right, D must find it among
-    others, and captions cost hardly anything.
+    Each world gives an equal share of the k, rounded down. To learn from a picture which caption is right, D must find
+    it among others, and captions cost hardly anything.
     """
-    captions, fits = [], []
+    captions, fits = list(batch.captions), batch.fits().fill_diagonal_(False).tolist()
     for name in names:
         world = worlds.load(name)
         for i in torch.randint(PICTURES["train"], (k // len(names),)).tolist():

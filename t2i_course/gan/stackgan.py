@@ -29,14 +29,13 @@ from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, embed, several_captions
 from t2i_course.weights import load_weights
 
-from .damsm import also_fits
 from .parts import (
     MATCHING_WEIGHT,
     Discriminator,
+    among_others,
     discriminator_loss,
     initialise,
     judged_together,
-    more_captions,
     should_be,
     told_apart,
     with_matching,
@@ -349,10 +348,10 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 0, stage1: str = "") -
         text = candidates = several_captions(encoder.to(batch.pictures.device), batch)
         same = None
         if others:
-            more, fits = more_captions(batch, WORLDS, others)
-            same = torch.cat([also_fits(batch), fits]).to(text.device)
+            captions, same = among_others(batch, WORLDS, others)
+            same = same.to(text.device)
             with torch.no_grad():  # single captions all: a mean of several would be known by being one
-                candidates = encoder.encode(batch.captions + more).float()
+                candidates = encoder.encode(captions).float()
         if step >= ahead:
             among = {"candidates": candidates, "same": same}
             yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25, **among)

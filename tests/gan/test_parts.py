@@ -8,10 +8,10 @@ from t2i_course.gan.parts import (
     APART,
     LOGIT_SCALE,
     Discriminator,
+    among_others,
     judged_together,
     matching,
     matching_loss,
-    more_captions,
     should_be,
     told_apart,
     too_alike,
@@ -100,15 +100,19 @@ def test_captions_of_other_pictures_come_from_all_worlds_and_it_is_known_what_th
     names = ["flowers", "birds"]
     batch = next(mixed_batches(names, "val", 64, 4, n=4))
     torch.manual_seed(0)
-    captions, fits = more_captions(batch, names, 60)
+    captions, same = among_others(batch, names, 60)
+    assert captions[:4] == batch.captions
+    own = torch.eye(4, dtype=torch.bool)
+    assert torch.equal(same[:4], batch.fits() & ~own)
+    captions, fits = captions[4:], same[4:]
     for name, told, fitting in zip(names, (captions[:30], captions[30:]), fits.split(30), strict=True):
         assert len(set(told)) > 20
         for caption, row in zip(told, fitting.tolist(), strict=True):
             facts = load(name).facts(caption).items()
             assert row == [facts <= truth.items() for truth in batch.truth]
     assert 0 < fits.sum() < fits.numel()
-    captions, fits = more_captions(batch, names, 0)
-    assert (captions, fits.shape) == ([], (0, 4))
+    captions, same = among_others(batch, names, 0)
+    assert (captions, same.shape) == (batch.captions, (4, 4))
 
 
 def test_d_is_told_which_captions_are_right_before_anything_is_drawn():
