@@ -257,7 +257,7 @@ print(f"own caption above another's: {apart:.0%} of the pictures")
 show.source(parts.matching, matching_loss)
 
 # %% [markdown]
-# (`t2i train gan_cls_plain` trains the same model without it, and without what builds on it.) Take captions that name a single fact, one for each
+# (`t2i train gan_cls_plain` trains the same model without it.) Take captions that name a single fact, one for each
 # value ("a red flower", "a blue flower", ...), and a true picture: which of them does $D$ find most fitting, by its
 # number and by matching? And does $G$ draw what such a caption names?
 
@@ -340,34 +340,7 @@ show.pictures(
 # %% [markdown]
 # **Notice** how much more the caption changes than the noise. At the end of an ideal game $G$ draws every picture that
 # a caption allows. But most training captions come with a single picture, and $D$ judges one picture at a time, so in
-# practice little asks $G$ to use its noise. Mao and colleagues (*mode seeking GANs*, 2019) therefore reward it for
-# pictures whose pixels differ where noises differ; but pixels also differ in static. So ours may not draw a caption
-# twice `too_alike` for the layer of $D$ that reads: it has to vary what captions speak of.
-
-# %%
-show.source(parts.too_alike)
-
-# %% [markdown]
-# What does that bring, and what does it cost? **Diversity** says how unlike each other the pictures of one caption are,
-# for the eyes of the judge, as a share of how unlike true pictures of *different* captions are. A collapsed generator
-# has 0. True pictures of one caption do not have 1, as they have to agree on what it says; the table of the judge, below,
-# says what they have. Each line is a training of its own, measured at its end on the split val.
-
-# %%
-from t2i_course.judge import seeds
-
-rows = []
-for run in seeds.load():
-    if run["recipe"] == "gan_cls":
-        without = run["options"].get("seek") == 0
-        rows.append({"too_alike": "not asked" if without else "asked", "seed": run["seed"]})
-        for name in char_cnn_rnn.WORLDS:
-            rows[-1] |= {f"{name}: facts": run["metrics"][name]}
-            rows[-1] |= {f"{name}: diversity": run["metrics"][f"{name}.diversity"]}
-show.table(rows, digits=2)
-
-# %% [markdown]
-# **Notice** TODO.
+# practice little asks $G$ to use its noise. How far that goes is measured below, as *diversity*.
 #
 # ## Play
 #
@@ -394,9 +367,11 @@ show.play(
 # ## What does the judge say?
 #
 # Beside the systems before: the share of facts that the judge finds in the pictures of 500 captions of each split (± is
-# the standard error of *test*), FID, and diversity. The last lines are true pictures, of their own captions (the
-# ceiling) and of others (chance). All this takes minutes, so it was measured beforehand (`python -m t2i_course.judge.standings
-# gan_cls`).
+# the standard error of *test*), FID, and **diversity**: how unlike each other the pictures of one caption are (eight for
+# each of 25 captions of *test*), as a share of how unlike true pictures of other captions are. A collapsed generator has
+# 0. The last lines are true pictures, of their own captions (the ceiling) and of others (chance); even those of one
+# caption are not all alike, as it leaves most of a picture open. All this takes minutes, so it was measured beforehand
+# (`python -m t2i_course.judge.standings gan_cls`).
 
 # %%
 from t2i_course.judge import standings
@@ -406,7 +381,8 @@ show.table(standings.table(("picture_layout", "aligndraw", "gan_cls")), digits=2
 # %% [markdown]
 # **Notice** that sharp is not the same as right. In the table of facts further up, what fills the picture is drawn as
 # asked for; how many petals there are, their pattern, their second color are the hardest to see for $D$, and so they are
-# for $G$ to learn. And the diversity is low: the four pictures above that answer one caption are nearly one picture.
+# for $G$ to learn. And the diversity is low: the four pictures above that answer one caption are nearly one picture, where
+# true pictures of one caption differ nearly as much as those of different captions.
 #
 # ## At full size
 

@@ -29,7 +29,7 @@ from t2i_course.paths import DATA
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, embed, several_captions
 from t2i_course.weights import load_weights
 
-from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, told_apart, too_alike, with_matching
+from .parts import MATCHING_WEIGHT, initialise, judged_together, should_be, told_apart, with_matching
 
 if TYPE_CHECKING:
     from t2i_course.training import Recipe
@@ -147,11 +147,9 @@ def discriminator_loss(real: Tensor, *others: Tensor) -> Tensor:
 
 
 def interpolated(text: Tensor) -> Tensor:
-    """Embeddings (B, E) -> those halfway between neighbours in the batch (B // 2, E).
-
-    Neighbours, not halves: where a batch holds several worlds, they stand one after the other.
-    """
-    return 0.5 * (text[0::2][: len(text) // 2] + text[1::2])
+    """Embeddings (B, E) -> those halfway between the first half of the batch and the second (B // 2, E)."""
+    half = len(text) // 2
+    return 0.5 * (text[:half] + text[half : 2 * half])
 
 
 def losses(
@@ -162,25 +160,19 @@ def losses(
     matching_aware: bool = True,
     interpolate: bool = True,
     wrongs: int = 1,
-    seek: float = 0.0,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G. The paper's four variants are `matching_aware` and `interpolate`, on or off.
 
     real (B, 3, 64, 64): true pictures; text (B, E): the embeddings of their captions. `wrongs`: with how many wrong
-    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`, and with
-    the weight `seek` G must not draw a caption `too_alike` twice (half of the captions are drawn again to see).
+    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`.
     """
     generator, discriminator = net["generator"], net["discriminator"]
-    if seek and not config.match:
-        raise ValueError(f"seek={seek}: without `match`, D cannot say whether two pictures are alike.")
     wrongs = wrongs if matching_aware else 0
 
     def draw(text):
         return generator(torch.randn(len(text), config.z_dim, device=text.device), text)
 
-    twice = text[::2] if seek else text[:0]  # of every world in the batch
-    drawn, again = draw(torch.cat([text, twice])).split([len(text), len(twice)])
-    seen = discriminator.look(real)
+    drawn, seen = draw(text), discriminator.look(real)
     logits = judged_together(discriminator.judge, seen, text, (discriminator.look(drawn.detach()), text), wrongs)
     yield "discriminator", with_matching(discriminator, discriminator_loss(*logits), seen, text)
 
@@ -189,13 +181,9 @@ def losses(
         between = interpolated(text)
         drawn, text_drawn = torch.cat([drawn, draw(between)]), torch.cat([text, between])
     discriminator.requires_grad_(False)  # it is asked, not taught: a third less work
-    seen_drawn, seen_again = discriminator.look(torch.cat([drawn, again])).split([len(drawn), len(again)])
+    seen_drawn = discriminator.look(drawn)
     logits = judged_together(discriminator.judge, seen.detach(), text, (seen_drawn, text_drawn), wrongs)
-    loss, terms = should_be(1.0, logits[-1]), {}
-    if seek:
-        terms["alike"] = too_alike(discriminator.match, seen_drawn[: len(text) : 2], seen_again, seen)
-        loss = loss + seek * terms["alike"]
-    yield "generator", with_matching(discriminator, loss, seen_drawn, text_drawn, MATCHING_WEIGHT, **terms)
+    yield "generator", with_matching(discriminator, should_be(1.0, logits[-1]), seen_drawn, text_drawn, MATCHING_WEIGHT)
     discriminator.requires_grad_(True)
 
 
@@ -267,16 +255,13 @@ def build(config: Config) -> nn.ModuleDict:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(
-    name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48, seek: float | None = None
-) -> Recipe:
+def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48) -> Recipe:
     """How the small GAN-INT-CLS is trained, on flowers and birds at 64x64, captions read by the frozen encoder.
 
-    Seven things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
+    Six things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
     D is ahead); all pairs are judged as one batch; both learn at twice the rate; the weights that draw are a moving
-    average; G must `seek` to vary its pictures of a caption, or it draws nearly the same one again; and, above all,
-    both learn by `matching`. "gan_cls_plain" does without the last two.
+    average; and, above all, both learn by `matching`. "gan_cls_plain" does without the last one, too.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
@@ -285,13 +270,12 @@ def recipe(
     config, encoder = VARIANTS["small"], CharCNNRNN.load("small")
     if name == "gan_cls_plain":
         config = replace(config, match=False)
-    seek = seek if seek is not None else 5.0 if config.match else 0.0
 
     def small_losses(net, numbered):
         step, batch = numbered
         text = several_captions(encoder.to(batch.pictures.device), batch)
         if step >= ahead:
-            yield from losses(net, batch.pictures, text, config, wrongs=4, seek=seek)
+            yield from losses(net, batch.pictures, text, config, wrongs=4)
         else:
             yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text)
 

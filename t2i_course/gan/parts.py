@@ -14,7 +14,6 @@ from t2i_course.nn.losses import matching_loss
 from t2i_course.worlds.base import PICTURES, Batch
 
 LOGIT_SCALE = 12.0  # of the comparison within a batch: what cosines are multiplied by
-APART = 0.7  # how unlike pictures of one caption shall be, as a share of neighbours; true ones are a little more so
 MATCHING_WEIGHT = 2.0  # of `matching` in the loss of a generator
 
 
@@ -74,25 +73,6 @@ def matching(match: nn.Module, seen: Tensor, text: Tensor, same: Tensor | None =
     with torch.autocast(seen.device.type, enabled=False):  # bf16 has no fine cosines
         scores = LOGIT_SCALE * F.normalize(text.float(), dim=1) @ pictures.T
     return matching_loss(scores, same)
-
-
-def too_alike(match: nn.Module, seen: Tensor, again: Tensor, true: Tensor) -> Tensor:
-    """By how much pictures of the same captions, drawn with other noise, are more alike than pictures should be.
-
-    seen, again (B, C, H, W): what D sees in both; true (N, C, H, W): in true pictures, each with a caption of its own.
-    The mean shortfall of the distance of each pair from APART of that of true neighbours; distances are 1 - cosine of
-    what `match` makes of them, so G has to vary what captions are about. (Mode seeking GANs, Mao et al., CVPR 2019,
-    enlarge distances between pixels, which noise can do, too.) G must draw both in one batch: batch norm makes pictures
-    of different batches different without any merit.
-    """
-
-    def distance(a, b):
-        a, b = (match(x.flatten(1)).float() for x in (a, b))
-        return 1 - F.cosine_similarity(a, b)
-
-    with torch.no_grad():
-        wanted = APART * distance(true, true.roll(1, 0)).mean()
-    return (wanted - distance(seen, again)).relu().mean()
 
 
 def with_matching(

@@ -81,9 +81,9 @@ def test_discriminator_loss_is_algorithm_1():
     assert discriminator_loss(real, fake).item() == pytest.approx(says_true + says_fake)
 
 
-def test_interpolation_pairs_neighbours_in_a_batch():
+def test_interpolation_pairs_the_halves_of_a_batch():
     text = torch.arange(10.0).view(5, 2)
-    assert torch.equal(interpolated(text), torch.tensor([[1.0, 2.0], [5.0, 6.0]]))
+    assert torch.equal(interpolated(text), torch.tensor([[2.0, 3.0], [4.0, 5.0]]))
 
 
 def some_pictures(n=4):
@@ -162,28 +162,6 @@ def test_the_shipped_model_draws_more_of_its_captions_than_chance(world, ahead):
     """Measured: .58 against .22, and .60 against .16. The bars are two and a half standard errors below."""
     right, chance = accuracy_and_chance(GANCLS.load().draw, world, 48)
     assert right > chance + ahead
-
-
-def test_half_of_the_captions_are_drawn_twice_in_one_batch_to_see_whether_they_are_alike(monkeypatch):
-    torch.manual_seed(0)
-    config = replace(VARIANTS["small"], z_dim=4, generator_width=4, discriminator_width=4)
-    net, batches = gan_cls.build(config), []
-    draw = net["generator"].forward
-    monkeypatch.setattr(net["generator"], "forward", lambda z, text: batches.append(text) or draw(z, text))
-    real, text = torch.randn(6, 3, 64, 64), torch.randn(6, config.text_dim)
-    list(gan_cls.losses(net, real, text, config, interpolate=False, seek=5.0))
-    assert torch.equal(batches[0], torch.cat([text, text[::2]]))
-    without = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False)]
-    assert torch.equal(batches[1], text)
-    torch.manual_seed(1)
-    weak = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False, seek=1.0)][1]
-    torch.manual_seed(1)
-    strong = [dict(terms) for _, terms in gan_cls.losses(net, real, text, config, interpolate=False, seek=5.0)][1]
-    assert weak["alike"] > 0
-    torch.testing.assert_close(strong["loss"] - weak["loss"], 4 * weak["alike"], atol=1e-4, rtol=1e-4)
-    assert "alike" not in without[1]
-    with pytest.raises(ValueError, match=r"seek=5.0: without `match`, D cannot say"):
-        next(gan_cls.losses(net, real, text, replace(config, match=False), seek=5.0))
 
 
 def test_clear_errors(tmp_path):

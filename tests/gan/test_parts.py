@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from t2i_course.gan.parts import (
-    APART,
     LOGIT_SCALE,
     Discriminator,
     among_others,
@@ -14,7 +13,6 @@ from t2i_course.gan.parts import (
     matching_loss,
     should_be,
     told_apart,
-    too_alike,
     with_matching,
 )
 from t2i_course.nn.losses import kl_to_standard_normal
@@ -139,24 +137,6 @@ def test_a_loss_without_matching_is_as_it_was():
     assert with_matching(plain, loss, seen, text, kl=loss) == {"loss": loss, "kl": loss}
     terms = with_matching(matches, loss, seen, text, 2.0, kl=loss)
     torch.testing.assert_close(terms["loss"], loss + 2 * matching(matches.match, seen, text))
-
-
-def test_pictures_of_a_caption_need_not_differ_more_than_a_share_of_what_true_ones_do():
-    one, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    true, match = torch.stack([one, other])[:, :, None, None], nn.Identity()  # 1 apart
-    torch.testing.assert_close(too_alike(match, true, 3 * true, true), torch.tensor(APART))
-    assert too_alike(match, true, true.flip(0), true) == 0
-    half = torch.cat([true[:1], true[:1]]), torch.cat([true[:1], true[1:]])
-    torch.testing.assert_close(too_alike(match, *half, true), torch.tensor(APART / 2))
-
-
-def test_a_generator_learns_to_draw_what_is_not_alike():
-    torch.manual_seed(0)
-    a, b = torch.randn(2, 4, 3, 1, 1), torch.randn(4, 3, 1, 1)
-    again = (a[0] + 0.01 * a[1]).requires_grad_()
-    before = too_alike(nn.Identity(), a[0], again, b)
-    before.backward()
-    assert too_alike(nn.Identity(), a[0], again - again.grad, b) < before
 
 
 def test_kl_is_that_of_torch():
