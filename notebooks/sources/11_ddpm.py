@@ -321,8 +321,8 @@ show.figure(
 # %% [markdown]
 # Where does the network pull at a given time? A line from each point of a grid to the network's guess, a dot, and below
 # it the best guess. From left to right there is less and less noise. At first every guess is near the middle, the mean of
-# all true points; only late do the petals matter. *Coarse first, fine last*: in pictures it is the same, first the light, then the forms, then the
-# edges.
+# all true points (the square is that of the grid); only late do the petals matter. *Coarse first, fine last*: in
+# pictures it is the same, first the light, then the forms, then the edges.
 
 
 # %%
