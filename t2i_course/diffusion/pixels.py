@@ -149,12 +149,16 @@ class PixelDiffusion:
         """What the U-Net is told: numbers of classes (B,), or nothing."""
         if self.unet.config.classes:
             return self._numbers(captions, device)
-        if self.classifier is None and any(caption.strip() for caption in captions):
-            raise ValueError("This model draws what it likes and knows no captions: give empty ones.")
-        return None
+        return told_nothing(captions) if self.classifier is None else None
 
     def _numbers(self, captions: Sequence[str], device: torch.device) -> Tensor:
         return torch.tensor([class_number(caption) for caption in captions], device=device)
+
+
+def told_nothing(captions: Sequence[str]) -> None:
+    """What a model hears that draws what it likes. Raises ValueError for captions that are not empty."""
+    if any(caption.strip() for caption in captions):
+        raise ValueError("This model draws what it likes and knows no captions: give empty ones.")
 
 
 def class_number(name: str) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from t2i_course.codec.autoencoder import VARIANTS as AUTOENCODERS
 from t2i_course.codec.autoencoder import Autoencoder
 from t2i_course.diffusion.latent_diffusion import LatentDiffusion, Reader
-from t2i_course.diffusion.pixels import class_number
+from t2i_course.diffusion.pixels import class_number, told_nothing
 from t2i_course.diffusion.process import Process, scaled_linear
 from t2i_course.nn.unet import VARIANTS as UNETS
 from t2i_course.nn.unet import UNet
@@ -180,12 +180,6 @@ def class_context(embedding: nn.Embedding, captions: Sequence[str], null_class: 
     none = len(embedding.weight) - 1
     numbers = [class_number(caption) if caption.strip() else none for caption in captions]
     return embedding(torch.tensor(numbers, device=embedding.weight.device))[:, None]
-
-
-def told_nothing(captions: Sequence[str]) -> None:
-    """The context of a model that draws what it likes. Raises ValueError for captions."""
-    if any(caption.strip() for caption in captions):
-        raise ValueError("This model draws what it likes and knows no captions: give empty ones.")
 
 
 def convert_classes(state: dict[str, Tensor]) -> dict[str, Tensor]:

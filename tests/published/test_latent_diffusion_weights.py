@@ -206,11 +206,25 @@ def test_a_model_that_is_told_nothing_draws_as_the_pipeline_of_diffusers(tmp_pat
         system.draw([""], guidance_scale=3)
 
 
-def test_a_scale_that_was_measured_stands_in_the_file(tmp_path):
-    churches = published.VARIANTS["ldm_churches"]
-    assert published._scale(churches, {"scale_factor": torch.tensor(0.25)}, tmp_path) == 0.25
+def test_a_scale_that_was_measured_stands_in_the_file(tiny, tmp_path, monkeypatch):
+    from t2i_course.nn.unet import Config
+
+    shape = {"in_channels": 4, "out_channels": 4, "block_out_channels": (32, 64), "layers_per_block": 1}
+    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    net = restless(diffusers.UNet2DModel(sample_size=8, attention_head_dim=8, **shape, **blocks))
+    config = Config(32, (1, 2), 1, (1,), 4, 4, head_dim=8, scale_shift=False, resample="conv")
+    monkeypatch.setitem(published.UNETS, "ldm_churches", config)
+    named = {"model.diffusion_model.": net, "first_stage_model.": tiny["vae"]}
+    state = {prefix + name: t.contiguous() for prefix, net in named.items() for name, t in net.state_dict().items()}
+    save_file(state | {"scale_factor": torch.tensor(0.25)}, tmp_path / "churches.safetensors")
+    system = LatentDiffusion.load("ldm_churches", tmp_path / "churches.safetensors", device="cpu")
+    z = torch.randn(1, 4, 8, 8)
+    with torch.no_grad():
+        expected = tiny["vae"].decode(4 * z).sample.clamp(-1, 1)
+    torch.testing.assert_close(system.decode(z), expected, atol=1e-4, rtol=0)
+    save_file(state, tmp_path / "without.safetensors")
     with pytest.raises(ValueError, match="has no scale_factor, which this variant needs"):
-        published._scale(churches, {}, tmp_path)
+        LatentDiffusion.load("ldm_churches", tmp_path / "without.safetensors", device="cpu")
     for variant in ("ldm_churches", "ldm_imagenet"):
         with pytest.raises(ValueError, match=f"{variant} is read from the single file of its authors"):
             published.load(tmp_path, variant)
