@@ -27,6 +27,7 @@
 # runs.*
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -236,16 +237,17 @@ show.pictures(
 #
 # ### See where it looks
 #
-# $\alpha$ has one map per word. Bright is where the word looks; each map has its own scale, so that one that is bright
-# all over looks nowhere in particular.
+# $\alpha$ has one map per word. It is red where the word looks more than it would if it looked everywhere alike, and
+# blue where it looks less; full color is four times as much, or a quarter.
 
 
 # %%
-def spotlight(picture: torch.Tensor, weights: torch.Tensor, most: float) -> torch.Tensor:
-    """A picture (3, H, W), dark where the weights (h, w) are small; most: the weight that is as bright as can be."""
-    light = F.interpolate(weights[None, None], picture.shape[1:], mode="bilinear")[0]
-    light = (light / most).clamp(0, 1)
-    return (picture + 1) * (0.15 + 0.85 * light) - 1
+def tinted(picture: torch.Tensor, weights: torch.Tensor, alike: float) -> torch.Tensor:
+    """A picture (3, H, W) in grey, red where weights (h, w) are above `alike` and blue where they are below."""
+    weights = F.interpolate(weights[None, None], picture.shape[1:], mode="bilinear")[0, 0]
+    doubled = (weights / alike).log2().clamp(-2, 2)
+    color = torch.from_numpy(plt.cm.RdBu_r((doubled / 4 + 0.5).numpy())[..., :3]).permute(2, 0, 1)
+    return 0.5 * picture.mean(0) + 0.5 * (2 * color.float() - 1)
 
 
 caption, picture = shelf.captions[0], shelf.pictures[0]
@@ -253,11 +255,11 @@ words, _, mask = read(teacher.text, [caption], vocabulary(*damsm.WORLDS))
 looks = word_attention(words[0], regions[0], mask[0], teacher.config.gamma_1).detach().unflatten(1, (8, 8))
 names = split(caption)
 show.pictures(
-    torch.stack([picture, *(spotlight(picture, look, look.max()) for look in looks)]),
+    torch.stack([picture, *(tinted(picture, look, 1 / look.numel()) for look in looks)]),
     ["(true picture)", *names],
     columns=8,
     inches=1.3,
-    alt=f"The true picture of the caption '{caption}', and one copy for each word, bright where DAMSM looks for that word.",
+    alt=f"The true picture of the caption '{caption}', and one copy for each word, red where DAMSM looks for that word.",
 )
 
 # %% [markdown]
@@ -303,23 +305,22 @@ names = seen["words"][k]
 for stage, looks in zip((2, 3), seen["attention"], strict=True):
     looks, drawn = looks[k, : len(names)], seen["pictures"][-1][k]
     show.pictures(
-        torch.stack([drawn, *(spotlight(drawn, look, looks.max()) for look in looks)]),
+        torch.stack([drawn, *(tinted(drawn, look, 1 / len(names)) for look in looks)]),
         ["(finished)", *names],
         columns=7,
         inches=1.45,
-        alt=f"The picture drawn for '{CAPTIONS[k]}', and one copy for each word, bright where stage {stage} asked for it.",
+        alt=f"The picture drawn for '{CAPTIONS[k]}', and one copy for each word, red where stage {stage} asked for it.",
     )
     print(
         f"stage {stage}: the loudest word has {looks.amax(0).mean():.2f} of the weight, alike for all it would be {1 / len(names):.2f}"
     )
 
 # %% [markdown]
-# All words of a stage have the same scale here: bright is much of the weight. This attention, too, has to be learned
-# from nothing but the losses, and in our small model it chooses only now and then: in stage 2 *yellow* finds the belly;
-# in stage 3 hardly any word finds anything, and most places hear a mixture of all. (A black place cannot look bright:
-# the picture is lit by the maps.) Does it matter, then, which words a place looks at, and what they say? Draw with words
-# that are all the same, the mean of the caption's words, so that no place can choose; with another caption's words but
-# the own sentence; and the other way round:
+# Here each place shares its weight among the words: red is more than an equal share. This attention, too, has to be
+# learned from nothing but the losses. In stage 2 *yellow* has found the belly, and *black* the head; in stage 3 most
+# places hear a mixture of all words. Does it matter, then, which words a place looks at, and what they say? Draw with
+# words that are all the same, the mean of the caption's words, so that no place can choose; with another caption's words
+# but the own sentence; and the other way round:
 
 # %%
 rows, n = [], 100
@@ -387,7 +388,8 @@ def paint(caption: str, seed: int, word: int) -> np.ndarray:
     seen = system.explain([caption], seed)
     *_, last = stages = [F.interpolate(picture, seen["pictures"][-1].shape[2:]) for picture in seen["pictures"]]
     looks = seen["attention"][0][0]
-    shown = spotlight(last[0], looks[min(word, len(looks)) - 1], looks.max())
+    words = len(seen["words"][0])
+    shown = tinted(last[0], looks[min(word, words) - 1], 1 / words)
     return show.grid(worlds.base.to_uint8(torch.cat([*stages, shown[None]])), columns=4)
 
 
@@ -396,7 +398,7 @@ show.play(
     caption="a small bird with a red breast and a yellow bill",
     seed=(0, 50, 1, 0),
     word=(1, 12, 1, 6),
-    alt="The stages of a drawn bird and a copy lit where the chosen word was asked for; caption, seed and word can be changed.",
+    alt="The stages of a drawn bird and a copy red where the chosen word was asked for; caption, seed and word can be changed.",
 )
 
 # %% [markdown]

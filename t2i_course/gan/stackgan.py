@@ -32,6 +32,7 @@ from t2i_course.weights import load_weights
 from .parts import (
     MATCHING_WEIGHT,
     Discriminator,
+    among_others,
     discriminator_loss,
     initialise,
     judged_together,
@@ -209,14 +210,23 @@ def build(config: Config, stage: int) -> nn.ModuleDict:
 
 
 def losses(
-    net: nn.ModuleDict, real: Tensor, text: Tensor, config: Config, wrongs: int = 1, astray: float = 0.0
+    net: nn.ModuleDict,
+    real: Tensor,
+    text: Tensor,
+    config: Config,
+    wrongs: int = 1,
+    astray: float = 0.0,
+    candidates: Tensor | None = None,
+    same: Tensor | None = None,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions.
 
     astray: the share of Stage II's sketches that were made for the caption of a neighbour; it must correct them. If D
-    can match, both also learn by `matching`.
+    can match, both also learn by `matching`, among candidates (B + K, E), of which the first are captions of the true
+    pictures, and same (B + K, B) says which others fit them; without candidates, among text.
     """
     generator, d = net["generator"], net["discriminator"]
+    candidates = text if candidates is None else candidates
 
     def random(dim):
         return torch.randn(len(text), dim, device=text.device)
@@ -229,7 +239,7 @@ def losses(
     out = generator(*noises, *told)
     mu, seen = out["mu"].detach(), d.look(real)
     loss = discriminator_loss(d, seen, d.look(out["picture"].detach()), mu, wrongs)
-    yield "discriminator", with_matching(d, loss, seen, text)
+    yield "discriminator", with_matching(d, loss, seen, candidates, same=same)
 
     d.requires_grad_(False)  # it is asked, not taught: a third less work
     seen_drawn = d.look(out["picture"])
@@ -238,7 +248,7 @@ def losses(
         terms["alone"] = should_be(1.0, d.judge_alone(seen_drawn))
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + KL_WEIGHT * kl
-    yield "generator", with_matching(d, loss, seen_drawn, text, MATCHING_WEIGHT, **terms, kl=kl)
+    yield "generator", with_matching(d, loss, seen_drawn, candidates, MATCHING_WEIGHT, same, **terms, kl=kl)
     d.requires_grad_(True)
 
 
@@ -299,15 +309,16 @@ class StackGAN:
 # --- the recipes of the small one -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
+def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "") -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
     A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns to
-    enlarge them, and does not read. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in which it learns which
-    captions are right, each picture meets four wrong captions (six while D is ahead), both learn at twice the rate, and
-    by `matching`, and the weights that draw are a moving average. And the first weights let mu be heard through its
-    noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II sketches with, if
-    not those that ship.
+    enlarge them, and does not read. And of the sixteen captions in its batches two or three facts tell the right one,
+    so its pictures are compared with `others` besides. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in
+    which it learns which captions are right, each picture meets four wrong captions (six while D is ahead), both learn
+    at twice the rate, and by `matching`, and the weights that draw are a moving average. And the first weights let mu be
+    heard through its noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II
+    sketches with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
@@ -334,12 +345,19 @@ def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
 
     def small_losses(net, numbered):
         step, batch = numbered
-        text = several_captions(encoder.to(batch.pictures.device), batch)
+        text = candidates = several_captions(encoder.to(batch.pictures.device), batch)
+        same = None
+        if stage == 2:
+            captions, same = among_others(batch, WORLDS, others)
+            same = same.to(text.device)
+            with torch.no_grad():  # single captions all: a mean of several would be known by being one
+                candidates = encoder.encode(captions).float()
         if step >= ahead:
-            yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25)
+            among = {"candidates": candidates, "same": same}
+            yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25, **among)
         else:
             mu = net["generator"].augment(text)[0].detach()
-            yield "discriminator", told_apart(net["discriminator"], batch.pictures, mu, text)
+            yield "discriminator", told_apart(net["discriminator"], batch.pictures, mu, candidates, same)
 
     def draw(net):
         generator = copy.deepcopy(net["generator"]).cpu()
@@ -362,7 +380,7 @@ def recipe(name: str, *, ahead: int = 1000, stage1: str = "") -> Recipe:
         batches=batches,
         losses=small_losses,
         optimisers=optimisers,
-        steps=8_000 if stage == 1 else 6_000,
+        steps=8_000 if stage == 1 else 7_000,
         schedule=constant,
         ema=0.999,
         grad_clip=None,

@@ -128,6 +128,37 @@ def test_sketches_that_lead_astray_show_the_captions_of_neighbours():
     torch.testing.assert_close(told[1], text.roll(1, 0))
 
 
+def test_pictures_are_compared_with_other_captions_than_those_of_their_batch(monkeypatch):
+    compared = []
+
+    def told(d, loss, seen, text, *options, same=None, **terms):
+        compared.append((text, options[1] if options else same))
+        return {"loss": loss}
+
+    monkeypatch.setattr(stackgan, "with_matching", told)
+    net, (real, text) = stackgan.build(TINY, 2).train(), inputs(2)
+    more, same = (
+        torch.cat([text, torch.randn(3, text.shape[1])]),
+        torch.zeros(len(text) + 3, len(text), dtype=torch.bool),
+    )
+    list(stackgan.losses(net, real, text, TINY, candidates=more, same=same))
+    assert [(a is more, b is same) for a, b in compared] == [(True, True), (True, True)]
+    list(stackgan.losses(net, real, text, TINY))
+    assert [(a is text, b) for a, b in compared[2:]] == [(True, None), (True, None)]
+
+
+def test_the_recipe_of_stage_2_asks_among_many_captions(monkeypatch):
+    asked = []
+    monkeypatch.setattr(stackgan, "told_apart", lambda d, real, mu, text, same: asked.append((text, same)) or {})
+    recipe = stackgan.recipe("stackgan_2", others=10)
+    batch = next(mixed_batches(WORLDS, "val", 128, 4, n=8, more=3))
+    list(recipe.losses(recipe.build(), (0, batch)))
+    ((text, same),) = asked
+    assert text.shape[0] == len(same) == 4 + 10
+    torch.testing.assert_close(text[:4], CharCNNRNN.load("small").encode(batch.captions).float())
+    assert not same[:4].diagonal().any()
+
+
 def test_stage_2_is_not_trained_without_stage_1(tmp_path, monkeypatch):
     recipe = stackgan.recipe("stackgan_2")
     monkeypatch.setattr(stackgan, "DATA", tmp_path)
@@ -217,5 +248,5 @@ def test_stage_2_sketches_with_the_weights_that_it_is_given(tmp_path):
     save_file({f"generator.{k}": t for k, t in other.state_dict().items()}, file)
     net = stackgan.recipe("stackgan_2", stage1=str(file)).build()
     assert torch.equal(net["generator"].stage1.to_picture.weight, other.to_picture.weight)
-    with pytest.raises(ValueError, match="stage1 is for stackgan_2"):
+    with pytest.raises(ValueError, match="are for stackgan_2"):
         stackgan.recipe("stackgan_1", stage1=str(file))
