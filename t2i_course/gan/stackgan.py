@@ -316,8 +316,8 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "")
     enlarge them, and does not read. And of the sixteen captions in its batches two or three facts tell the right one,
     so its pictures are compared with `others` besides. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in
     which it learns which captions are right, each picture meets four wrong captions (six while D is ahead), both learn
-    at twice the rate, and by `matching`, and the weights that draw are a moving average. And the first weights let mu be
-    heard through its noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II
+    at twice the rate, and by `matching`, and the weights that draw are a moving average. And the first weights let mu
+    be heard through its noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II
     sketches with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet

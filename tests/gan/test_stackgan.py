@@ -248,5 +248,5 @@ def test_stage_2_sketches_with_the_weights_that_it_is_given(tmp_path):
     save_file({f"generator.{k}": t for k, t in other.state_dict().items()}, file)
     net = stackgan.recipe("stackgan_2", stage1=str(file)).build()
     assert torch.equal(net["generator"].stage1.to_picture.weight, other.to_picture.weight)
-    with pytest.raises(ValueError, match="are for stackgan_2"):
+    with pytest.raises(ValueError, match="stage1 is for stackgan_2"):
         stackgan.recipe("stackgan_1", stage1=str(file))
