@@ -143,21 +143,23 @@ hook = system.model.write_head.register_forward_hook(lambda _, __, head: heads.a
 system.draw(CAPTIONS)
 hook.remove()
 means = torch.stack([aligndraw.filter_means(head, 32, 9) for head in heads])  # (T, 2, 4, 9)
-fig, axes = plt.subplots(1, 4, figsize=(9, 2.4))
+fig, axes = plt.subplots(1, 4, figsize=(9, 2.8), layout="constrained")
 for i, axis in enumerate(axes):
     axis.imshow(to_uint8(frames[-1])[i], alpha=0.5)
+    axis.add_patch(plt.Rectangle((-0.5, -0.5), 32, 32, fill=False, ec="gray"))
     for t, (x, y) in enumerate(means[:, :, i]):
         corners = [x[[0, -1, -1, 0, 0]], y[[0, 0, -1, -1, 0]]]
         axis.plot(*corners, color=plt.cm.viridis(t / len(means)), lw=1)
-    axis.set(xlim=(-14, 46), ylim=(46, -14))
+    axis.set(xlim=(-6, 46), ylim=(38, -14))
     axis.axis("off")
+fig.colorbar(plt.cm.ScalarMappable(plt.Normalize(1, len(means)), "viridis"), ax=axes, label="step")
 show.figure(fig, "Each of the four drawings with twelve frames, one for each step's window, on it.")
 widths = means[..., -1] - means[..., 0]
 print(f"the windows are {widths.min():.0f} to {widths.max():.0f} pixels wide; the canvas has 32")
 
 # %% [markdown]
 # **Notice** that it hardly uses its freedom. DRAW's window went along the strokes of a digit like a hand; this one
-# covers most of the canvas in each step, and drifts a little. (Twelve windows of 9 by 9 pixels would not even reach
+# covers most of the canvas in each step, and wanders a little, in part beyond its edge. (Twelve windows of 9 by 9 pixels would not even reach
 # every place once.)
 #
 # ## Which word now?
@@ -167,6 +169,14 @@ print(f"the windows are {widths.min():.0f} to {widths.max():.0f} pixels wide; th
 #
 # $$ \alpha_{tk} \propto \exp\left( v^\top \tanh(U h^{lang}_k + W h^{dec}_{t-1} + b) \right), \qquad
 #    s_t = \sum_k \alpha_{tk}\, h^{lang}_k $$
+#
+# With what it was told, $s_t$, and a latent $z_t$, which holds what no caption tells, the decoder takes its next step:
+#
+# $$ h^{dec}_t = \mathrm{LSTM}\big(h^{dec}_{t-1}, [z_t, s_t]\big), \qquad
+#    z_t \sim P(z_t \mid h^{dec}_{t-1}) \text{ in drawing}, \quad z_t \sim Q(z_t \mid h^{enc}_t) \text{ in training} $$
+#
+# ($h^{enc}$ belongs to one more LSTM, which sees the true picture $x$ and what the canvas still lacks of it, $x -
+# \mathrm{sigmoid}(c_{t-1})$, through the window.)
 
 # %%
 show.source(aligndraw.Align)
@@ -187,9 +197,9 @@ fig.colorbar(shown, ax=axes, label="share of the attention (0.5 or more)")
 show.figure(fig, alt="For two captions, how much attention each word gets in each step of the drawing.")
 
 # %% [markdown]
-# **Notice** which words get most of the attention: those of the ground and the pose (*against*, which may have heard of
-# what follows it; *flying*), and those that say whether a flower or a bird is meant. Colors get little. The loss
-# will tell why.
+# **Notice** *against* and *flying*: of the ground it is not *dark* or *sky* that is looked at, but the word before them,
+# which may have heard of them from the LSTM that reads backwards; next come the words that say whether a flower or a bird
+# is meant. Colors get an equal share at most. The loss will tell why.
 #
 # ## The loss
 #
@@ -248,9 +258,10 @@ print(f"the facts of a caption, were all values as likely: {np.mean(facts):.1f} 
 
 # %% [markdown]
 # **Notice** what it costs to mistake a bird for a flower, and what to mistake one flower for another. The facts of a
-# caption are worth a few nats (the last line says how many); the exact colors of all pixels cost as many as the column
-# "loss" says. So the loss asks for the facts late, and first for those that fill the picture. How much do caption and
-# noise decide in a drawing? Each is changed alone:
+# caption are worth a few nats (the last line says how many); from an empty canvas to a perfect copy it is hundreds. So
+# the loss asks for the facts late, and first for those that fill the picture. (A wrong caption can cost more than all
+# facts are worth: it does not say nothing, it misleads.) How much do caption and noise decide in a drawing? Each is
+# changed alone:
 
 # %%
 ONE = "this flower is against a dark sky and has purple petals"
@@ -273,8 +284,8 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** that the first drawing has no dark sky at all. Compare the first row of the table with the others: how much
-# is left to the noise?
+# **Notice** that the first drawing has no dark sky at all. Compare the first row of the table with the others: other
+# noise changes as much as another ground does, so most of a drawing is left to it.
 
 # %% [markdown]
 # ## Watch it learn
@@ -345,11 +356,13 @@ show.pictures(
 # ## What does the judge say?
 #
 # How many of the promised facts are found in the pictures of 500 captions of each split (chapter 00; ±: one standard error
-# of *test*), beside true pictures, of their own captions (the ceiling) and of others (chance). Two more columns: **FID** says how far the
-# pictures are from true ones, as the features of the judge's network see them (lower is better), and **diversity** how
-# unlike each other the pictures of one caption are (eight for each of 25 captions of *test*), as a share of how unlike
-# true pictures of other captions are. That takes minutes, so it was done beforehand (`python -m t2i_course.judge.standings aligndraw`). The system of 2007 can
-# only paste pictures that its library holds; it is asked all the same.
+# of *test*), beside true pictures, of their own captions (the ceiling) and of others (chance). Captions of *novel* always
+# name a pair that training withheld, so their pictures have more in common, and chance is higher there; *its pair* says
+# how often both of the pair were drawn. Two more columns: **FID** says how far the pictures are from true ones, as the
+# features of the judge's network see them (lower is better), and **diversity** how unlike each other the pictures of one
+# caption are (eight for each of 25 captions of *test*), as a share of how unlike true pictures of other captions are.
+# That takes minutes, so it was done beforehand (`python -m t2i_course.judge.standings aligndraw`). The system of 2007
+# can only paste pictures that its library holds; it is asked all the same.
 
 # %%
 from t2i_course.judge import standings
@@ -373,9 +386,9 @@ print(f"{record['steps']:,} steps in {record['seconds'] / 60:.0f} minutes on {re
 # %% [markdown]
 # ## Sharpened afterwards
 #
-# The paper therefore lets another network draw the edges that are missing. It was trained on true pictures, to make up
-# what each lost when it was made half as large and enlarged again, against a discriminator that knows the true ones;
-# and it is told the caption, too.
+# The paper therefore lets another network draw the edges that are missing, one level of a LAPGAN (Denton et al. 2015).
+# It was trained on true pictures, to make up what each lost when it was made half as large and enlarged again, against a
+# discriminator that knows the true ones; and it is told the caption, too.
 
 # %%
 show.source(sharpen.Sharpener, sharpen.lowered, sharpen.losses)
@@ -427,9 +440,10 @@ for name in aligndraw.WORLDS:
 show.table(rows, digits=3)
 
 # %% [markdown]
-# **Notice** that there is more detail, and that the facts are, within the error, what they were. The formula speaks of
-# edges, but nothing in the loss holds the sharpener to them: most of what it changes is color. This small network was
-# made to please a discriminator; chapter 04 begins with discriminators alone.
+# **Notice** that there is more detail, and that the facts are, within the error, what they were. (The 64 captions
+# are the first of the 500 above, so the numbers differ by chance.) The code calls what it adds `edges`, but nothing in
+# the loss holds the sharpener to them: most of what it changes is color. This small network was made to please a
+# discriminator; chapter 04 begins with discriminators alone.
 #
 # ## At full size
 #

@@ -96,6 +96,13 @@ show.source(stackgan.ConditioningAugmentation, stackgan.condition)
 #
 # $$ D_{\mathrm{KL}}\big(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, 1)\big)
 #    = -\tfrac{1}{2} \left( 1 + \log \sigma^2 - \mu^2 - \sigma^2 \right) \quad \text{for each number} $$
+#
+# which $G$ pays besides what $D$ asks of it:
+#
+# $$ L_G = -\log D(G(z, c), \mu) + \lambda\, D_{\mathrm{KL}} $$
+#
+# ($\lambda$ is 1 in the paper, 2 in the released code and here; the code takes the mean over the numbers of $c$. Our
+# small one learns by `matching`, too.)
 
 # %%
 show.source(kl_to_standard_normal)
@@ -122,19 +129,17 @@ facts = [facts for name in WORLDS for _, facts in (worlds.load(name).caption("te
 with torch.no_grad():
     text = system.embed(captions)
     means, logvars = system.generator.stage1.augment(text)
-fig, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8))
-left.hist(means.std(0).numpy(), bins=30)
-left.set(xlabel="spread of mu over captions, per number", ylabel="numbers")
-sigma = (logvars / 2).exp().mean(0)
-right.hist(sigma.numpy(), bins=30)
-right.axvline(1, color="black", linestyle=":")
-right.set(xlabel="mean sigma, per number")
-fig.tight_layout()
+sigma, spread_of_mu = (logvars / 2).exp().mean(0), means.std(0)
+fig, axis = plt.subplots(figsize=(5, 3))
+axis.scatter(sigma, spread_of_mu, s=10)
+axis.axline((sigma.min(), sigma.min()), slope=1, color="gray", lw=0.8)
+axis.axvline(1, color="black", linestyle=":")
+axis.set(xlabel="mean sigma: its noise", ylabel="spread of mu over captions: what it says")
 show.figure(
     fig,
-    alt="Two histograms over the numbers of the condition: how much mu varies between captions, and how large sigma is.",
+    alt="Each number of the condition as a point: its noise to the right, what it says upwards; most are above the diagonal.",
 )
-heard = (means.std(0) > sigma).sum().item()
+heard = (spread_of_mu > sigma).sum().item()
 print(f"{heard} of {means.shape[1]} numbers say more than their noise (spread of mu above sigma)")
 
 # %% [markdown]
@@ -175,17 +180,16 @@ with torch.no_grad():
         stage1(z[:1].expand(7, -1), eps, told)["picture"],
         stage1(z, eps, told)["picture"],
     ]
+    other = stage1(z, eps, system.embed(["a flower at night with purple petals"]).expand(7, -1))["picture"]
 show.pictures(
     torch.cat(rows),
     columns=7,
     inches=1.3,
     alt="Three rows of seven sketches of one caption: with other noise z, with another draw around the caption, with both.",
 )
-spread = [F.mse_loss(row[1:], row[:-1]).item() for row in rows]
-show.table(
-    [{"what changes": name, "mean squared change": s} for name, s in zip(("z", "eps", "both"), spread, strict=True)],
-    digits=4,
-)
+spread = {name: F.mse_loss(row[1:], row[:-1]).item() for name, row in zip(("z", "eps", "both"), rows, strict=True)}
+spread["the caption alone: purple, at night"] = F.mse_loss(other, rows[-1]).item()
+show.table([{"what changes": name, "mean squared change": s} for name, s in spread.items()], digits=4)
 
 # %% [markdown]
 # **Notice** that the noise around the caption changes the sketch more than $z$ does, and that both change little: it
@@ -252,7 +256,9 @@ show.table(rows, digits=2)
 # petals turn mostly white and stay a tulip's, its sky does not become grass, and a bird stays a bird. From plain grey
 # it makes no flower at all: it can paint, but not draw. A good sketch already holds most of what the discriminator asks
 # for, so a Stage II could get by with enlarging it. Lest it do, a quarter of the sketches that ours is given in training
-# lead it `astray`: they were made for another caption, and it has to correct them. (The paper does without.)
+# lead it `astray`: they were made for another caption, and it has to correct them. And by `matching` it has to find its
+# caption not only among the sixteen of its batch, of which two or three facts tell the right one, but among 112 others
+# besides. (The paper does without either.)
 
 # %%
 show.source(stackgan.losses)
@@ -343,7 +349,7 @@ def sketch_and_paint(caption: str, seed: int, louder: float) -> np.ndarray:
         told = louder * system.embed([caption])
         out = system.generator(*noises(seed, 1, *dims, dims[1]), told)
     both = torch.cat([F.interpolate(out["sketch"], scale_factor=system.config.size // 64), out["picture"]])
-    return show.grid(worlds.base.to_uint8(both), columns=2)
+    return show.grid(worlds.base.to_uint8(both).repeat(2, 1).repeat(2, 2), columns=2)
 
 
 show.play(
@@ -396,8 +402,8 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that it keeps hardly more: noise is not what keeps it from the ceiling. (The paper had photographs,
-# captions that fit thousands of pictures each, and days of training.)
+# **Notice** that it keeps hardly more: noise is not what keeps it from the ceiling. (The paper had photographs, a network
+# many times as large, and days of training.)
 #
 # ## At full size
 
@@ -461,5 +467,6 @@ print(check(price_and_share_solution))
 # %% [markdown]
 # ## What came next
 #
-# Both stages get the caption as *one* vector, the same for every place of the picture. AttnGAN (chapter 06) gives one
-# vector to each word, and lets every place choose.
+# In 2017 StackGAN-v2 trains all stages together, each with a discriminator of its own. But all of them get the caption
+# as *one* vector, the same for every place of the picture. AttnGAN (chapter 06) gives one vector to each word, and lets
+# every place choose.

@@ -482,6 +482,7 @@ else:
 # %% [markdown]
 # What it costs. Each part, ours beside that of diffusers, with random weights of the same shapes on the same machine,
 # as `tests/benchmarks/` measured it. (The U-Net: one step of a picture of 512², with both questions of guidance. The
+# pipeline: twenty of them, and the decoder. The peak is the most memory that the process, or the GPU, ever held. The
 # matmul peak is what a large product of matrices reaches on the same machine: how much of it is used says how near a
 # part is to as fast as it can be. On the GPU it was measured with a product too small for it, so shares there are even
 # lower than they seem.)
@@ -508,7 +509,19 @@ show.table(
 )
 
 # %% [markdown]
-# A picture takes fifty steps and one decoding: minutes on a laptop, about a second on such a GPU.
+# A picture takes fifty steps and one decoding: minutes on a laptop, about a second on such a GPU. And our small
+# models, from caption to picture, in thirty steps with both questions of guidance?
+
+# %%
+measured = json.loads((DATA / "benchmarks" / "generators.json").read_text())["rows"]
+show.table(
+    [
+        {"small model": row["system"], "on": row["hardware"], "16 pictures, seconds": 16 / row["pictures per second"]}
+        for row in measured
+        if (row["variant"], row["batch"], row["against"]) == ("small", 16, "")
+    ],
+    digits=3,
+)
 
 # %% [markdown]
 # ## Exercise: noise between noises

@@ -71,8 +71,9 @@ def load(systems: Sequence[str], world: str, split: str = "test") -> list[dict]:
 
 
 def table(systems: Sequence[str], worlds: Sequence[str] = ("flowers", "birds")) -> list[dict]:
-    """What the chapters show: the facts that each system draws (with the standard error of the split test), FID and
-    diversity, and below them the same of true pictures, of their own captions and of others."""
+    """What the chapters show: the facts that each system draws (with the standard error of the split test), how often
+    both of a pair that training withheld, FID and diversity; and the same of true pictures, of their own captions and
+    of others."""
     from t2i_course import timeline
 
     rows = []
@@ -84,7 +85,8 @@ def table(systems: Sequence[str], worlds: Sequence[str] = ("flowers", "birds")) 
         test, novel = load(systems, world, "test"), load(systems, world, "novel")
         for t, n in zip(test, novel, strict=True):
             rows.append({"world": world, "system": timeline.find(t["system"]).title, "test": t["accuracy"]})
-            rows[-1] |= {"±": t["standard_error"], "novel": n["accuracy"], "FID": t["fid"], "diversity": t["diversity"]}
+            rows[-1] |= {"±": t["standard_error"], "novel": n["accuracy"], "its pair": n["withheld_pair"]}
+            rows[-1] |= {"FID": t["fid"], "diversity": t["diversity"]}
         t, n = test[0], novel[0]
         rows.append({"world": world, "system": "(true pictures)", "test": t["ceiling"], "novel": n["ceiling"]})
         rows[-1] |= {"FID": t["true_fid"], "diversity": t["true_diversity"]}

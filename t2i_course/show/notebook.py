@@ -40,15 +40,23 @@ def pictures(images, captions=None, *, alt: str, columns: int | None = None, inc
     columns = min(len(images), columns or 6)
     rows = -(-len(images) // columns)
     lines = [textwrap.fill(text, int(inches * 11)) for text in captions]
-    below = 0.19 * max(line.count("\n") + bool(line) for line in lines)  # inches for the longest caption
-    fig, axes = plt.subplots(rows, columns, figsize=(columns * inches, rows * (inches + below)), squeeze=False)
+    high = inches * images.shape[1] / images.shape[2]
+    in_rows = [lines[i : i + columns] for i in range(0, len(lines), columns)]
+    below = [0.1 + 0.19 * max(line.count("\n") + bool(line) for line in row) for row in in_rows]  # inches for captions
+    fig, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(columns * inches, rows * high + sum(below)),
+        height_ratios=[high + extra for extra in below],
+        squeeze=False,
+    )
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, line in zip(axes.flat, images, lines, strict=False):
         axis.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
         axis.set_anchor("N")
         axis.text(0.5, -0.03, line, transform=axis.transAxes, ha="center", va="top", fontsize=9.5, color=_INK)
-    fig.tight_layout(pad=0.4, h_pad=0.4 + 7 * below, w_pad=0.6)
+    fig.subplots_adjust(0, 0, 1, 1, wspace=0.06, hspace=0)
     figure(fig, alt)
 
 

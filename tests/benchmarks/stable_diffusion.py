@@ -137,8 +137,10 @@ def one(who: str, part: str, precision: str, rounds: int, **settings) -> dict:
     """
     counter = nullcontext() if settings["compiled"] else FlopCounterMode(display=False)
     with torch.no_grad():
+        torch.set_default_dtype(PRECISIONS[precision])  # weights are made in it, and take no more memory than that
         with torch.device(DEVICE):  # on a GPU, random weights are made there
             call, times = (ours if who == "ours" else theirs)(part, PRECISIONS[precision], **settings), []
+        torch.set_default_dtype(torch.float32)
         for k in range(rounds + 1):
             start = time.perf_counter()
             with counter if k == 0 else nullcontext():

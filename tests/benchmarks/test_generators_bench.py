@@ -1,4 +1,4 @@
-"""The systems of 2015 to 2018: pictures per second, and their generators against plain stacks of torch's layers.
+"""How fast the systems draw, and the generators of 2017 and 2018 against plain stacks of torch's layers.
 
     pytest tests/benchmarks/test_generators_bench.py --benchmark-enable --benchmark-only
 
@@ -12,6 +12,7 @@ from time import perf_counter
 import pytest
 import torch
 
+from t2i_course import timeline, worlds
 from t2i_course.gan import attngan, gan_cls, stackgan
 from t2i_course.paths import DATA, write_json
 from t2i_course.run_files import hardware
@@ -84,6 +85,18 @@ def test_pictures_per_second(benchmark, name, variant, batch, device):
     measured = {"pictures per second": batch / benchmark.stats["median"]}
     benchmark.extra_info.update(measured)
     keep(measured, system=name, variant=variant, batch=batch, device=device, against="")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", ["ddpm", "latent_diffusion", "stable_diffusion"])
+def test_sixteen_pictures_of_small_diffusion(benchmark, name, device):
+    """From captions to pictures, in thirty steps with guidance."""
+    system, birds = timeline.load(name, device=device), worlds.load("birds")
+    captions = [birds.caption("test", i)[0] for i in range(16)]
+    benchmark.pedantic(system.draw, (captions,), {"steps": 30}, rounds=2, warmup_rounds=1)
+    measured = {"pictures per second": 16 / benchmark.stats["min"]}
+    benchmark.extra_info.update(measured)
+    keep(measured, system=name, variant="small", batch=16, device=device, against="")
 
 
 def ratio(ours, other, rounds: int) -> float:
