@@ -16,6 +16,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:  # the last one: a training that diverged
         print(f"t2i {options.command}: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; importing torch takes seconds
+            raise
+        print(f"t2i {options.command}: too little memory on the GPU; try --half, or a smaller size.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\nt2i {options.command}: stopped.", file=sys.stderr)
         return 130
@@ -247,10 +252,13 @@ def _settings(pairs: list[str], function) -> dict:
                 f"expected NAME=VALUE with NAME one of: {', '.join(known)}" if known else "there is nothing to set"
             )
             raise ValueError(f"--set {pair}: {allowed}.")
+        default = inspect.signature(function).parameters[name].default
         try:
-            settings[name] = ast.literal_eval(value)
+            settings[name] = value if isinstance(default, str) else ast.literal_eval(value)
         except (ValueError, SyntaxError):
             settings[name] = value
+        if type(default) in (int, float) and type(settings[name]) not in (int, type(default)):
+            raise ValueError(f"--set {pair}: {name} is a number, such as {default}.")
     return settings
 
 
@@ -293,6 +301,8 @@ def _train(options):
     for option in ("steps", "minutes"):
         if getattr(options, option) is not None and getattr(options, option) <= 0:
             raise ValueError(f"--{option} must be above 0.")
+    if options.export and Path(options.export).suffix != ".safetensors":
+        raise ValueError(f"--export {options.export}: a file of weights is called NAME.safetensors.")
     from .training import export, last_metrics, train
 
     chosen = _settings(options.set, recipe_function(options.recipe)) if options.set else {}

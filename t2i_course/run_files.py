@@ -65,9 +65,10 @@ def prepare(folder: Path, resume: bool) -> None:
     """Make the folder; remove what a killed run left half written, or (resume=False) the whole earlier run."""
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if not resume:
-        for old in (folder / "checkpoints", folder / "samples"):
-            if old.exists():
-                shutil.rmtree(old)
+        for old in folder.glob("checkpoints/step_*"):
+            shutil.rmtree(old)
+        for old in folder.glob("samples/step_*.png"):
+            old.unlink()
         for name in ("log.csv", "metrics.csv"):
             (folder / name).unlink(missing_ok=True)
     for unfinished in folder.glob("checkpoints/*.tmp"):
@@ -186,6 +187,8 @@ def export(folder: str | Path, path: str | Path, fp16: bool = True, record: dict
     hardware, commit, versions, date, the metrics measured at that step if any, and the recipe's own. Returns it all.
     """
     folder, path = Path(folder), Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: a file of weights is called NAME.safetensors.")
     found = checkpoints(folder)
     if not found:
         raise FileNotFoundError(f"{folder} holds no checkpoint: train a recipe there first.")

@@ -273,10 +273,14 @@ class _Run:
             return False
         checkpoint = found[-1]
         state = files.load_state(checkpoint)
-        for what, mine in {"recipe": self.recipe.name, "seed": self.seed}.items():
-            if state[what] != mine:
+        chosen, mine = (dict(record.get("options", {})) for record in (state["record"], self.recipe.record))
+        for options in (chosen, mine):
+            options.pop("steps", None)  # of which there may be more now
+        of_run = {"recipe": (state["recipe"], self.recipe.name), "seed": (state["seed"], self.seed)}
+        for what, (theirs, ours) in (of_run | {"options": (chosen, mine)}).items():
+            if theirs != ours:
                 raise ValueError(
-                    f"{folder} holds a run with {what} {state[what]!r}, not {mine!r}. "
+                    f"{folder} holds a run with {what} {theirs!r}, not {ours!r}. "
                     f"Choose another folder, or {START_OVER}."
                 )
         try:

@@ -111,6 +111,9 @@ def test_world_writes_a_sheet_and_its_captions(world, tmp_path, capsys):
         (["world", "birds"], "where the sheet should go"),
         (["world", "birds", "--split", "fun", "-o", "x.png"], "no split 'fun'"),
         (["train", "nothing"], "no recipe 'nothing'"),
+        (["train", "ddpm", "--export", "model.json"], "model.json: a file of weights is called NAME.safetensors"),
+        (["train", "ddpm", "--set", "batch_size=abc"], "batch_size is a number, such as 24"),
+        (["train", "ddpm", "--set", "batch_size=3.0"], "batch_size is a number, such as 24"),
         (["judge", "picture_layout", "--world", "fish"], "no world 'fish'"),
     ],
 )

@@ -269,7 +269,11 @@ def test_the_command_starts_over_with_fresh_and_copes_with_a_recipe_that_measure
     assert main(command) == 0
     assert main([*command, "--seed", "1"]) == 2
     assert "--fresh" in capsys.readouterr().err
+    mine = tmp_path / "samples" / "mine.png", tmp_path / "checkpoints" / "notes.txt"
+    for file in mine:
+        file.write_text("not of the run")
     assert main([*command, "--seed", "1", "--fresh"]) == 0
+    assert all(file.exists() for file in mine)
     assert capsys.readouterr().out == ""
     assert run_files.load_state(run_files.checkpoints(tmp_path)[-1])["seed"] == 1
 
@@ -376,6 +380,8 @@ def test_another_recipe_or_seed_is_refused_and_resume_false_starts_over(whole_ru
         train(small_recipe(), tmp_path, seed=1)
     with pytest.raises(ValueError, match="recipe 'regression', not 'other'"):
         train(small_recipe(name="other"), tmp_path)
+    with pytest.raises(ValueError, match="holds a run with options {}, not {'batch_size': 8}"):
+        train(small_recipe(record={"options": {"batch_size": 8, "steps": 7}}), tmp_path)
     with pytest.raises(ValueError, match="does not fit"):
         train(small_recipe(build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 1))), tmp_path)
     train(small_recipe(), tmp_path, seed=1, resume=False)

@@ -68,15 +68,16 @@ show.pictures(
 )
 
 # %% [markdown]
-# Nobody told it which of these words means what: they have only ever stood under pictures. And yet it finds colors,
-# light and places. Look at the last row: the sunset is there, and mostly the sea, but rarely a boat. By the end of this
+# Nobody told it which of these words means what: they have only ever stood under pictures. And yet it mostly finds colors,
+# light and places. (Look closer, too: purple may be there, but not in the petals.) In the last row the sunset is there, and mostly the sea, but rarely a boat. By the end of this
 # chapter you will know why.
 #
 # ## The story
 #
-# Until 2020 a network that looked at pictures was taught with *labels*: a fixed list, a thousand classes of ImageNet,
-# each picture sorted by hand. What was not on the list did not exist. But the web is full of pictures that stand beside
-# words. In January 2021 Alec Radford and eleven colleagues at OpenAI publish *"Learning Transferable Visual Models From
+# Until 2020 most networks that looked at pictures were taught with *labels*: a fixed list, a thousand classes of
+# ImageNet, each picture sorted by hand. What was not on the list did not exist. But the web is full of pictures that
+# stand beside words. (Yuhao Zhang and others had compared X-rays with their reports that year: *ConVIRT*.) In January
+# 2021 Alec Radford and eleven colleagues at OpenAI publish *"Learning Transferable Visual Models From
 # Natural Language Supervision"*: 400 million pairs of picture and text, and one simple question. Not "which words
 # belong to this picture?" (they tried to predict the words first; it learned several times more slowly), but **which of
 # these captions belongs to which of these pictures?** They call it *contrastive language-image pre-training*: CLIP.
@@ -147,7 +148,7 @@ show.pictures(
 def heat(axis, matrix, title: str) -> None:
     """One matrix of captions (rows) and pictures (columns), with a ring on each true pair."""
     n = len(matrix)
-    axis.imshow(matrix, cmap="viridis")
+    plt.colorbar(axis.imshow(matrix, cmap="viridis"), ax=axis, fraction=0.046)
     axis.scatter(range(n), range(n), s=90, facecolors="none", edgecolors="white")
     axis.set(title=title, xlabel="picture", ylabel="caption", xticks=range(0, n, 2), yticks=range(0, n, 2))
 
@@ -259,7 +260,7 @@ def lesson(start: float, steps: int = 120) -> tuple[CLIP, list[float], list[floa
         optimiser.step()
         vectors = F.normalize(pupil.text(pupil.tokens([f"{a_or_an(color)} flower" for color in colors])), dim=1)
         losses.append(loss.item())
-        alike.append((vectors @ vectors.T).mean().item())
+        alike.append((vectors @ vectors.T)[~torch.eye(len(colors), dtype=torch.bool)].mean().item())
     return pupil, losses, alike
 
 
@@ -276,7 +277,7 @@ show.lines(
     range(120),
     {name: alike for name, (_, _, alike) in pupils.items()},
     xlabel="step",
-    ylabel="cosine of captions",
+    ylabel="cosine of different captions",
     alt="How alike the vectors of different captions are: all the same at first, and for longer from small word vectors.",
 )
 
@@ -307,7 +308,8 @@ show.figure(
 )
 
 # %% [markdown]
-# **Notice** where the brightest place of each row is: on its ring, where a pupil finds the right picture.
+# **Notice** where the brightest place of each row is: on its ring, where a pupil finds the right picture. The second one
+# does so for every color; the first cannot tell some of them apart.
 #
 # ## Zero-shot: a classifier that nobody trained
 #
@@ -322,13 +324,18 @@ shown = shelf["flowers"].pictures[:6]
 probable = zero_shot(clip, prepared(shown, 64), [f"{a_or_an(color)} flower" for color in colors])
 show.pictures(
     shown,
-    [f"{colors[row.argmax()]}, {row.max():.0%}" for row in probable],
+    [
+        f"{colors[row.argmax()]}, {row.max():.0%} (true: {truth['color']})"
+        for row, truth in zip(probable, shelf["flowers"].truth, strict=False)
+    ],
     columns=6,
     inches=1.5,
     alt="Six flowers, each with the color that CLIP finds most probable among seven, and how sure it is.",
 )
 
 # %% [markdown]
+# **Notice** that it can be sure and wrong.
+#
 # Now everything that a world can be asked. For each picture of the test split we write captions that differ in one
 # value, only one of which is true. For comparison: blind guessing, and the judge's recogniser, a network that *was*
 # trained on exactly these attributes, with the truth of every picture as its label.
@@ -423,7 +430,8 @@ show.play(
 # ## A map of words and pictures
 #
 # Every caption and every picture is a point on a sphere of 128 dimensions. Flattened to the two directions in which the
-# points differ most (their principal components):
+# points differ most (their principal components; to the right those in which the mean flowers of the seven colors differ
+# most, pictures and captions each moved to their own middle):
 
 
 # %%

@@ -59,6 +59,9 @@ show.pictures(
 )
 
 # %% [markdown]
+# After an hour of one core, light, place and the larger colors are mostly those asked for; petals cannot be counted, and
+# birds are blurred.
+#
 # (All pictures of this chapter, unless it is said, are drawn with a guidance scale of 3, which exaggerates what the
 # caption changes. Chapter 12 is about it.)
 
@@ -123,8 +126,8 @@ for t in range(1000):
     x = (1 - beta[t]).sqrt() * x + beta[t].sqrt() * torch.randn_like(x)
     if t in (9, 99, 299, 999):
         at_once = process.add_noise(start, t, torch.randn_like(start))
-        rows.append({"t": t, "mean, step by step": x.mean().item(), "at once": at_once.mean().item()})
-        rows[-1] |= {"deviation, step by step": x.std().item(), "at once ": at_once.std().item()}
+        rows.append({"t": t, "mean, step by step": x.mean().item(), "mean, at once": at_once.mean().item()})
+        rows[-1] |= {"deviation, step by step": x.std().item(), "deviation, at once": at_once.std().item()}
 show.table(rows, digits=3)
 
 # %% [markdown]
@@ -160,6 +163,14 @@ show.lines(
 # > $x_{t-1} = \frac{1}{\sqrt{\alpha_t}} \Big( x_t - \frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\, \epsilon_\theta(x_t, t) \Big) + \sigma_t z$,
 # with $\alpha_t = 1 - \beta_t$, fresh noise $z$ (none at the last step), and $\sigma_t^2 = \beta_t$, or the somewhat smaller variance of
 # equation 7, just below.
+#
+# Why this loss? $-\log p_\theta(x_0)$ is at most a sum over $t$ of $\mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\Vert\,
+# p_\theta(x_{t-1} \mid x_t)\big)$, and two terms for the ends. Two Gaussians of the same variance differ by their means
+# alone, so each of these is, but for a constant (equation 12),
+#
+# $$ \frac{\beta_t^2}{2 \sigma_t^2\, \alpha_t (1 - \bar\alpha_t)}\; \big\lVert \epsilon - \epsilon_\theta \big\rVert^2 $$
+#
+# Ho et al. leave the factor out (equation 14), and draw better.
 #
 # And these are the library's lines. Algorithm 1 is `simple_loss`. Algorithm 2 is written in two halves, because every
 # later sampler shares the first: *guess* the picture $x_0$ from the noise, then go *a little way* towards it, to the
@@ -243,17 +254,8 @@ for step in range(2000):
     optimiser.step()
     losses.append(loss.item())
 torch.set_num_threads(threads)
-smooth = np.convolve(losses, np.ones(50) / 50, "valid")
-show.lines(
-    range(len(smooth)),
-    {"loss": smooth},
-    xlabel="step",
-    ylabel="squared error",
-    inches=(7, 2.2),
-    alt="The loss against training steps: it falls fast, then slowly and unevenly, and stays far above zero.",
-)
 # %% [markdown]
-# **Notice** that the loss does not go to zero, and should not: from a point that lies between two petals nobody can
+# The loss cannot go to zero: from a point that lies between two petals nobody can
 # tell which of them it came from. The best answer is the mean of all that are possible, each counted by how likely noise
 # would have carried it here:
 #
@@ -280,10 +282,19 @@ for t in range(5, 1000, 10):
     x = toy.add_noise(x0, torch.full((256,), t), eps)
     signal, sigma = toy.at(t, x)
     left.append(((x - signal * best_guess(x, t)) / sigma - eps).square().mean().item())
+smooth = np.convolve(losses, np.ones(50) / 50, "valid")
+show.lines(
+    range(len(smooth)),
+    {"the network": smooth, "the best answer": [np.mean(left)] * len(smooth)},
+    xlabel="step",
+    ylabel="squared error",
+    inches=(7, 2.2),
+    alt="The loss against training steps: it falls fast, then slowly and unevenly, to that of the best answer.",
+)
 print(f"the best answer: {np.mean(left):.2f}; the network, in its last 200 steps: {np.mean(losses[-200:]):.2f}")
 
 # %% [markdown]
-# Now six paths from noise (circles) to the flower, once with fresh noise at each step (DDPM), once without (DDIM,
+# Now three paths from noise (circles) to the flower, once with fresh noise at each step (DDPM), once without (DDIM,
 # below), and in gray where three hundred end:
 
 
@@ -300,22 +311,22 @@ paths = {
     "DDPM": [x for x, _ in samplers.ddpm(toy, denoise, begin, steps, noise_stream(0, len(begin)), clip=None)],
     "DDIM": [x for x, _ in samplers.ddim(toy, denoise, begin, steps)],
 }
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.7))
+fig, axes = plt.subplots(1, 3, figsize=(11, 4.2))
 axes[0].scatter(*true_points(1500).T, s=2, color="#868C98")
 axes[0].set_title("true points")
 for axis, (name, path) in zip(axes[1:], paths.items(), strict=True):
     lines = torch.stack([begin, *path])
-    axis.scatter(*lines[-1].T, s=3, color="#9AA0AA")
-    for k in begin.norm(dim=1).topk(40).indices[::7]:  # from far out, so that there is something to see
-        (line,) = axis.plot(*lines[:, k].T, lw=0.9)
+    axis.scatter(*lines[-1].T, s=3, color="#9AA0AA", zorder=3)
+    for k in begin.norm(dim=1).topk(40).indices[::14]:  # from far out, so that there is something to see
+        (line,) = axis.plot(*lines[:, k].T, lw=0.7, alpha=0.7)
         axis.plot(*lines[0, k], "o", ms=4, color=line.get_color())
     axis.set_title(name)
 for axis in axes:
-    axis.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal")
+    axis.set(xlim=(-3.8, 3.8), ylim=(-3.8, 3.8), aspect="equal")
     axis.axis("off")
 show.figure(
     fig,
-    "True points on a flower of five petals; six jagged paths of DDPM and six smooth ones of DDIM from far out to the flower.",
+    "True points on a flower of five petals; three jagged paths of DDPM and three smooth ones of DDIM from far out to the flower.",
 )
 
 # %% [markdown]
@@ -326,15 +337,15 @@ show.figure(
 
 
 # %%
-def guesses(axis, t: int, guess) -> None:
+def guesses(axis, t: int, guess, name: str) -> None:
     """What points come from: a line from each point of a grid to a dot, guess(x, t)."""
     line = torch.linspace(-2.4, 2.4, 13)
     x = torch.cartesian_prod(line, line)
     x0 = guess(x, t)
     axis.scatter(*true_points(800).T, s=1, color="#C7CAD1")
-    axis.plot(*torch.stack([x, x0]).permute(2, 0, 1), color="#2A9D8F", lw=0.5, alpha=0.5)
-    axis.scatter(*x0.T, s=6, color="#2E2A3B", zorder=3)
-    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", title=f"t = {t}")
+    axis.plot(*torch.stack([x, x0]).permute(2, 0, 1), color="#2A9D8F", lw=0.7, alpha=0.8)
+    axis.scatter(*x0.T, s=2, color="#2E2A3B", zorder=3)
+    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", title=f"{name}, t = {t}")
     axis.axis("off")
 
 
@@ -344,9 +355,9 @@ def networks_guess(x: torch.Tensor, t: int) -> torch.Tensor:
 
 
 fig, axes = plt.subplots(2, 3, figsize=(10, 6.8))
-for row, guess in zip(axes, (networks_guess, best_guess), strict=True):
+for row, (name, guess) in zip(axes, {"the network": networks_guess, "the best": best_guess}.items(), strict=True):
     for axis, t in zip(row, (800, 450, 250), strict=True):
-        guesses(axis, t, guess)
+        guesses(axis, t, guess, name)
 show.figure(
     fig,
     "Lines from the points of a grid to what they are guessed to come from, for three timesteps, above by the network, below "
@@ -358,7 +369,7 @@ show.figure(
 def field(t: int) -> np.ndarray:
     """The lines of one timestep: uint8 (H, W, 3)."""
     fig, axis = plt.subplots(figsize=(4.4, 4.4))
-    guesses(axis, t, networks_guess)
+    guesses(axis, t, networks_guess, "the network")
     fig.canvas.draw()
     picture = np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()
     plt.close(fig)
@@ -577,16 +588,20 @@ for name, options in ways.items():
             for part, text, world in zip(drawn.split(n), (captions[:n], captions[n:]), (flowers, birds), strict=True)
         ]
         kept[name].append((scores[0] + scores[1]).accuracy)
-show.lines(
-    asked,
-    kept,
-    xlabel="steps",
-    ylabel="facts kept",
-    inches=(7, 2.6),
+facts = (scores[0] + scores[1]).facts
+error = (0.7 * 0.3 / facts) ** 0.5
+fig, axis = plt.subplots(figsize=(7, 3))
+for k, (name, shares) in enumerate(kept.items()):
+    shifted = [count * 1.012 ** (k - 2.5) for count in asked]  # side by side, so that none hides another
+    axis.errorbar(shifted, shares, error, marker="o", ms=4, lw=1, capsize=2, label=name)
+axis.set(xscale="log", xticks=asked, xticklabels=asked, xlabel="steps", ylabel="facts kept")
+axis.minorticks_off()
+axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+show.figure(
+    fig,
     alt="The share of facts kept against the number of steps, for four samplers, two of them without guidance, too.",
 )
-facts = (scores[0] + scores[1]).facts
-print(f"{facts} facts: a standard error of about {(0.7 * 0.3 / facts) ** 0.5:.2f}")
+print(f"{facts} facts: a standard error of about {error:.2f}")
 show.table(
     [{"seconds of a picture": name} | {f"{count} steps": spent[name, count] for count in asked} for name in ways],
     digits=3,

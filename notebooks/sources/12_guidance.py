@@ -58,6 +58,10 @@ show.pictures(
 )
 
 # %% [markdown]
+# **Notice** the columns: without the caption anything comes; at 1 it is pink, and night; larger scales add contrast, and
+# dark stripes where eight petals were asked for.
+
+# %% [markdown]
 # ## The story
 #
 # Early in 2021 diffusion models draw well, but GANs still win on ImageNet. GANs have a trick: at the cost of diversity
@@ -121,6 +125,10 @@ show.lines(
     inches=(6, 2.4),
     alt="How many colors are named right against the timestep: the clean recogniser fails early, the noisy one late.",
 )
+
+# %% [markdown]
+# **Notice** that the classifier that knows noise is the worse one on clean pictures, and the better one as soon as there
+# is noise.
 
 # %% [markdown]
 # ### Let it pull
@@ -339,8 +347,8 @@ show.table(sorted(rows, key=lambda row: -row["s = 5"]), digits=2)
 
 # %% [markdown]
 # **Notice** what guidance can do and what it cannot. It exaggerates what the caption changes: arrangement, shape,
-# number and pattern of the petals gain from s = 1 to 3. Pushed harder, size and color of the center still gain; the
-# petals' color and their second one seem to lose, at the limit of what so many facts can show. (Of sixty facts
+# number and pattern of the petals gain from s = 1 to 3. Pushed harder, size and color of the center seem to gain
+# still, and the petals' color and their second one to lose, all of them at the limit of what so many facts can show. (Of sixty facts
 # a tenth more or less may be chance, of forty even more.) The background had nothing left to gain.
 
 # %%

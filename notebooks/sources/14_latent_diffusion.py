@@ -59,9 +59,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# Less than an hour and a half of one core is little for pictures of this size from three worlds. Kind, light and place
-# are mostly those asked for, and so are the larger colors; small parts melt into each other, and of what happens in a
-# scene hardly anything is there. How much is kept, the judge says at the end of the chapter.
+# Less than an hour and a half of one core is little for pictures of this size from three worlds. Whether it is a
+# flower, a bird or a scene, its light, its place and the larger colors are mostly as asked for; small parts melt into
+# each other, and what a scene should contain is hardly ever there. How much is kept, the judge says at the end of the chapter.
 #
 # ## The story
 #
@@ -82,7 +82,7 @@ show.pictures(
 #
 # $$ z = E(x), \qquad \hat{x} = D(z), \qquad x \in \mathbb{R}^{H \times W \times 3}, \quad z \in \mathbb{R}^{H/f \times W/f \times c} $$
 #
-# and everything of chapter 11, with $z_0 = s\, E(x)$ in the place of $x_0$ (a factor $s$ is explained below) and a
+# and everything of chapter 11, with $z_0 = k\, E(x)$ in the place of $x_0$ (a factor $k$ is explained below) and a
 # caption $y$, which a reader $\tau_\theta$ reads:
 #
 # $$ z_t = \sqrt{\bar\alpha_t}\, z_0 + \sqrt{1-\bar\alpha_t}\, \epsilon, \qquad
@@ -121,7 +121,14 @@ show.table(rows, digits=0)
 # gently; the latent stays continuous. **VQ** (vector quantisation): each place takes the nearest entry of a codebook.
 # Diffusion needs something continuous, so it draws the vectors *before* that choice, and the codebook is the first
 # layer of the decoder: whatever is drawn is moved to the nearest code. How strongly the discriminator pulls is chosen
-# anew at each step, so that its gradient at the last layer is half as long as that of the reconstruction. (A VQ's
+# anew at each step, so that its gradient at the last layer is half as long as that of the reconstruction:
+#
+# $$ L = \underbrace{\lVert x - \hat x \rVert_1 + L_{\mathrm{perceptual}}}_{L_{\mathrm{rec}}} +
+#    \beta\, L_{\mathrm{KL}} \;(\text{or } L_{\mathrm{VQ}}) + \tfrac12\, \lambda\, L_{\mathrm{adv}}, \qquad
+#    \lambda = \frac{\lVert \nabla_{\mathrm{last}} L_{\mathrm{rec}} \rVert}
+#    {\lVert \nabla_{\mathrm{last}} L_{\mathrm{adv}} \rVert + 10^{-4}} $$
+#
+# (A VQ's
 # numbers in the table are those before that choice; after it a place is one code.)
 
 # %%
@@ -224,8 +231,8 @@ for name in ("small_kl_f8", "small_kl_f8_aligned"):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that far more is read where there is much noise. It has a price where there is none: on birds hardly any,
-# but of scenes more is lost, and rFID doubles (table above). The gain may be the latent, in which what counts is
+# **Notice** that far more is read where there is much noise. It has a price where there is none: of the facts of birds
+# hardly any are lost, of scenes more, and rFID rises (table above). The gain may be the latent, in which what counts is
 # stronger, or the decoder, which has learned to look past noise; this table cannot tell them apart. Both are welcome:
 # the latents that a small network draws are never quite right. (Noise in the latents' own standard deviations; birds
 # only.)
@@ -261,17 +268,17 @@ show.pictures(
 
 # %% [markdown]
 # It is still a picture: places stay where they were. That is why convolutions and attention over places work on it as
-# they do on pixels, and why a part of it can be changed alone. Here a square of 16 places of the sky is set to what
-# stands at 16 others, then all are moved by three, and then the latent is mirrored:
+# they do on pixels, and why a part of it can be changed alone. Here the 16 places of the head are copied into the sky,
+# then all are moved by three, and then the latent is mirrored:
 
 # %%
 moved = z.repeat(4, 1, 1, 1)
-moved[1, :, 2:6, 2:6] = z[0, :, 10:14, 10:14]
+moved[1, :, 1:5, 2:6] = z[0, :, 7:11, 9:13]
 moved[2] = z[0].roll(3, 2)
 moved[3] = z[0].flip(2)
 show.pictures(
     codec.decode(moved).clamp(-1, 1),
-    ["as it was", "16 places from elsewhere", "3 places to the right", "the latent, mirrored"],
+    ["as it was", "the head, twice", "3 places to the right", "the latent, mirrored"],
     columns=4,
     inches=1.9,
     alt="A copy; a copy with a patch from elsewhere; a copy that moved by 24 pixels; and the mirrored latent, whose decoded "
@@ -283,7 +290,7 @@ show.pictures(
 # left", and mirrored they say so in the wrong place, and outlines break. A latent is a picture *for its decoder*.
 #
 # One more number is needed. Diffusion adds noise of deviation 1, so what it drowns should vary as much. The latents of
-# an autoencoder vary as they like; so they are multiplied with a constant $s$, once measured. Stable Diffusion's is
+# an autoencoder vary as they like; so they are multiplied with a constant $k$, once measured. Stable Diffusion's is
 # 0.18215.
 
 # %%
@@ -322,7 +329,7 @@ for name, (channels, side) in sizes.items():
     rows.append({"U-Net on": name, "places": side * side, "numbers": x[0].numel()})
     rows[-1] |= {name: min(took) for name, took in seconds.items()}
     rows[-1]["times as fast to train"] = rows[0]["one step of training"] / rows[-1]["one step of training"]
-show.table(rows)
+show.table(rows, digits=2)
 
 # %% [markdown]
 # (Seconds for one picture.) **Notice** that what saves is to have *few places*, however they are made: folding pixels
@@ -347,7 +354,7 @@ rows = [
 show.table([{"four pictures": name, "seconds": took} for name, took in rows])
 
 # %% [markdown]
-# Nearly all of it goes into the U-Net.
+# Most of it goes into the U-Net.
 #
 # ## A reader, trained along
 #
@@ -386,15 +393,15 @@ show.source(alignment.head, alignment.with_middle, likeness)
 show.source(type(system).draw, type(system).decode)
 
 # %% [markdown]
-# The film of a drawing: after each step, the guess of its end, decoded. At first the decoder is given what no
-# autoencoder has ever said; it shows what it can:
+# The film of a drawing: after each step, the guess of its end, decoded. Already the first guess has the ground, the light
+# and something red; the form comes later:
 
 # %%
 caption = "a red bird is on the grass"
 frames = [to_uint8(frame)[0].repeat(2, 0).repeat(2, 1) for frame in system.frames([caption], seed=5, steps=30, every=1)]
 show.film(
     np.stack(frames + frames[-1:] * 12),
-    alt=f"The guesses for '{caption}', decoded after each of thirty steps: from a cloud of color to a picture.",
+    alt=f"The guesses for '{caption}', decoded after each of thirty steps: from a red blot on grass to something like a bird.",
 )
 
 # %% [markdown]

@@ -68,8 +68,9 @@ show.pictures(
 )
 
 # %% [markdown]
-# After little more than an hour and a half of one core kind, light, place and the larger colors are mostly those asked
-# for; what is small is not yet, and of what happens in a scene hardly anything. All that this chapter does with the
+# After little more than an hour and a half of one core it is a flower, a bird or a scene, as asked for, mostly with its
+# light, its place and the larger colors; what is small is not right yet, and what a scene should contain hardly ever
+# there. All that this chapter does with the
 # model works with any that is trained longer, and at the end with the real one.
 #
 # ## The story
@@ -329,9 +330,9 @@ show.table(
 )
 
 # %% [markdown]
-# (Large areas of one color survive much noise: even a tenth of the sketch shows where the flower was. What was empty is
-# filled sooner. And ours does not draw down to t = 0: its guess at the last timestep is the picture,
-# so no strength begins below that.)
+# (Large areas of one color survive much noise: at strength 0.8 what is left of the sketch still keeps the flower where it
+# was; at 1 nothing is left. And ours does not draw down to t = 0: its guess at the last timestep is the picture, so no
+# strength begins below that.)
 
 # %%
 print(f"the last timestep: {system.timesteps(system.steps, system.sampler)[-1]}")
@@ -438,9 +439,11 @@ show.pictures(
 
 # %% [markdown]
 # **Notice** how the red grows with its weight, until it takes the centre, too, and other things change with it. At
-# weight 0 some of it may be left: the words that follow, and the end of the caption, have heard "red petals", and every place of the picture asks
-# them as well. In the last two pictures all that stands after "petals" is taken from the caption with the other color.
-# Which of the two colors do these pictures show? Stable Diffusion's CLIP reads from left to right, too.
+# weight 0 some of it may be left: the words that follow, and the end of the caption, have heard "red petals", and every
+# place of the picture asks them as well. In the last two pictures all that stands after "petals" is taken from the
+# caption with the other color. Both are blue: in the first the words after decide, in the second the word itself. So
+# both places hold the color, and one seed does not say which counts for more. Stable Diffusion's CLIP reads from left to
+# right, too.
 #
 # ## From one caption to another
 #
@@ -460,6 +463,10 @@ show.film(
     np.repeat(np.repeat(to_uint8(torch.cat([way, way.flip(0)])), 2, 1), 2, 2),
     alt="The same as a film, there and back.",
 )
+
+# %% [markdown]
+# **Notice** that the way is no even one: for some pictures hardly anything happens, then in two or three everything.
+# Halfway lies no picture of both, for no caption ever asked for one.
 
 # %% [markdown]
 # ## The real one
@@ -570,8 +577,7 @@ def mixed_solution(a: torch.Tensor, b: torch.Tensor, u: float) -> torch.Tensor:
 print(check(mixed_solution))
 
 # %% [markdown]
-# And if the noise is too weak? Halfway on a line it is by a third, and our network forgives it mostly. So below there is
-# also one with half of that:
+# And if the noise is too weak? Halfway on a line it is by three tenths. Below there is also one with half of that:
 
 # %%
 side = system.size // system.autoencoder.factor
@@ -587,6 +593,9 @@ show.pictures(
     alt="The middle of two noises, drawn to its end: that on the arc, that on the straight line, and half of that. "
     "Below each the standard deviation of the noise and of the picture.",
 )
+
+# %% [markdown]
+# **Notice** that ours hardly minds: color and contrast stay. (It predicts $z_0$, not the noise.)
 
 # %% [markdown]
 # ## What came next

@@ -180,6 +180,8 @@ class Autoencoder(nn.Module):
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of a KL autoencoder: the mean and the log variance, which is kept in [-30, 20], of the latents of x."""
+        if self.quantizer:
+            raise ValueError("An autoencoder with a codebook has no mean and variance; `encode` gives its latents.")
         mean, log_variance = self.quant_conv(self.encoder(self._checked(x))).chunk(2, 1)
         return mean, log_variance.clamp(-30, 20)
 

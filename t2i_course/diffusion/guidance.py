@@ -21,22 +21,15 @@ from .process import Denoise, Process, guess
 Context = Tensor | None  # None of a model that knows no captions
 
 
-def classifier_free(
-    model: Callable[..., Tensor], context: Context, null: Context, guidance_scale: float, channels: int | None = None
-) -> Denoise:
-    """Asks with the caption and without it, in one batch. context, null: (B, T, K). At scale 1, null is not asked for.
-
-    channels: how many channels of the prediction are guided, all unless given; of a model with a learned variance only
-    the first half is, and the rest is taken from the caption's.
-    """
+def classifier_free(model: Callable[..., Tensor], context: Context, null: Context, guidance_scale: float) -> Denoise:
+    """Asks with the caption and without it, in one batch. context, null: (B, T, K). At scale 1, null is not asked."""
     if guidance_scale == 1:
         return lambda x, t: model(x, _times(x, t), context)
     both = torch.cat([null, context])
 
     def denoise(x: Tensor, t: int) -> Tensor:
         uncond, cond = model(torch.cat([x, x]), _times(torch.cat([x, x]), t), both).chunk(2)
-        guided = uncond + guidance_scale * (cond - uncond)
-        return guided if channels is None else torch.cat([guided[:, :channels], cond[:, channels:]], 1)
+        return uncond + guidance_scale * (cond - uncond)
 
     return denoise
 

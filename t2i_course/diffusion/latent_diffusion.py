@@ -120,7 +120,8 @@ class LatentDiffusion:
         guidance_scale = self.guidance_scale if guidance_scale is None else guidance_scale
         if not isinstance(guidance_scale, int | float):
             raise ValueError(f"guidance_scale={guidance_scale!r}: it is a number.")
-        if isinstance(captions, str) or not isinstance(captions, Sequence) or not captions:
+        listed = isinstance(captions, Sequence) and not isinstance(captions, str)
+        if not listed or not captions or not all(isinstance(caption, str) for caption in captions):
             raise ValueError("captions is a list of at least one text; put your text into brackets: [text].")
         n = len(captions)
         if wrong := [len(given) for given in (start, beside, context, z) if given is not None and len(given) != n]:
@@ -188,8 +189,11 @@ class LatentDiffusion:
         self, pictures: Tensor, captions: Sequence[str], seed: int = 0, strength: float = 0.7, **options
     ) -> Tensor:
         """SDEdit: pictures (B, 3, H, W) in [-1, 1] are given so much noise, and drawn to their end with a caption."""
-        size = tuple(pictures.shape[2:])
-        return self.draw(captions, seed, start=self.encode(pictures), strength=strength, size=size, **options)
+        for name in options.keys() & {"size", "start"}:
+            raise ValueError(f"edit takes no {name}: the picture says it.")
+        start = self.encode(pictures)
+        size = tuple(n * self.autoencoder.factor for n in start.shape[2:])
+        return self.draw(captions, seed, start=start, strength=strength, size=size, **options)
 
     def inpaint(self, pictures: Tensor, mask: Tensor, captions: Sequence[str], seed: int = 0, **options) -> Tensor:
         """Draws anew where mask (B, 1, H, W) is 1, and keeps the rest of pictures (B, 3, H, W) in [-1, 1].
@@ -203,9 +207,9 @@ class LatentDiffusion:
             raise ValueError(f"inpaint takes no {name}: the picture and the mask say it.")
         if len(pictures) != len(captions):
             raise ValueError(f"{len(captions)} captions need as many pictures, not {len(pictures)}.")
+        pictures = to_float(pictures).to(next(self.unet.parameters()).device).float()
         if mask.shape != (len(pictures), 1, *pictures.shape[2:]):
             raise ValueError(f"The mask is {(len(pictures), 1, *pictures.shape[2:])}, not {tuple(mask.shape)}.")
-        pictures = pictures.to(next(self.unet.parameters()).device).float()
         hole = (mask > 0.5).to(pictures)
         options |= {"size": tuple(pictures.shape[2:])}
         if self.unet.config.channels > self.autoencoder.z:
@@ -258,9 +262,10 @@ class LatentDiffusion:
     def timesteps(self, steps: int, sampler: str, strength: float = 1.0) -> list[int]:
         """Those that a sampler visits, from much noise to little; of them the last `strength`, at least one.
 
-        From the very last, where x is the noise that drawing starts with. Released models start below it, where a
-        network expects some of a picture ("Common Diffusion Noise Schedules and Sample Steps are Flawed", Lin et al.
-        2023). So do PLMS and Heun: they mix the noise of two timesteps, which says nothing where no picture is left.
+        From the very last, where x is the noise that drawing starts with. Released models start below it with DDIM,
+        PLMS and DDPM, where a network expects some of a picture ("Common Diffusion Noise Schedules and Sample Steps are
+        Flawed", Lin et al. 2023). So do PLMS and Heun of the small ones: they mix the noise of two timesteps, which
+        says nothing where no picture is left.
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"There is no sampler {sampler!r}. There are: {', '.join(SAMPLERS)}.")

@@ -163,18 +163,19 @@ def told_nothing(captions: Sequence[str]) -> None:
 
 def class_number(name: str) -> int:
     """The number of a class of ImageNet, from its name or its number as text. Raises ValueError if there is none."""
-    names = _imagenet()
-    if name.strip().isdecimal() and int(name) < len(names):
-        return int(name)
-    if name.strip().lower() not in names:
+    names, wanted = _imagenet(), name.strip()
+    if wanted.isdecimal() and int(wanted) < len(names):
+        return int(wanted)
+    lowered = [known.lower() for known in names]
+    if wanted.lower() not in lowered:
         raise ValueError(
             f"ImageNet has no class {name!r}. Give a number below {len(names)}, or a name such as 'goldfish'."
         )
-    return names.index(name.strip().lower())
+    return names.index(wanted) if wanted in names else lowered.index(wanted.lower())  # Cardigan is a dog
 
 
 @cache
 def _imagenet() -> list[str]:
     from torchvision.models import ResNet50_Weights
 
-    return [name.lower() for name in ResNet50_Weights.DEFAULT.meta["categories"]]
+    return ResNet50_Weights.DEFAULT.meta["categories"]

@@ -265,9 +265,10 @@ def plms(
     seen = []  # the noise of the steps before, the latest first
     for t, s in way_back(ts, end):
         eps = guess(process, denoise, x, t)[1]
-        if not seen:
-            there = guess(process, denoise, step(x, t, s, eps)[0], s)[1] if s >= 0 else eps
-            better = (eps + there) / 2
+        if s < 0:
+            better = eps  # there is no further step to aim at: the guess is the picture
+        elif not seen:
+            better = (eps + guess(process, denoise, step(x, t, s, eps)[0], s)[1]) / 2
         else:
             known = [eps, *seen]
             weights = [(3, -1), (23, -16, 5), (55, -59, 37, -9)][min(len(known), 4) - 2]

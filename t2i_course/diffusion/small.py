@@ -126,13 +126,19 @@ def build(config: Config) -> nn.ModuleDict:
 
 
 def word_numbers(captions: Sequence[str], names: Sequence[str]) -> Tensor:
-    """Numbers of words (B, LENGTH); the empty caption is padding alone. UnknownWord for words that no world knows."""
+    """Numbers of words (B, LENGTH); the empty caption is padding alone. UnknownWord for words that no world knows.
+
+    Raises ValueError for a caption of more words.
+    """
     if isinstance(captions, str):
         raise ValueError("Give a list of captions, not one string.")
     tokens = torch.zeros(len(captions), LENGTH, dtype=torch.long)
     told = [i for i, caption in enumerate(captions) if caption.strip()]
     if told:
-        tokens[told] = encode([captions[i] for i in told], vocabulary(*names), LENGTH)[0]
+        found, lengths = encode([captions[i] for i in told], vocabulary(*names))
+        if lengths.max() > LENGTH:
+            raise ValueError(f"A caption has {lengths.max()} words; this model reads up to {LENGTH}.")
+        tokens[told, : found.shape[1]] = found
     return tokens
 
 

@@ -149,7 +149,7 @@ class Residual(nn.Module):
 
 
 class FirstStage(nn.Module):
-    """Condition and noise -> features (B, C, 64, 64), from 4x4 on: each block doubles them and halves the channels."""
+    """Condition and noise -> features (B, C, S, S), S the first size: from 4x4 on, blocks double it and halve C."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -163,7 +163,7 @@ class FirstStage(nn.Module):
 
     def forward(self, condition: Tensor, z: Tensor) -> Tensor:
         x = self.project(torch.cat([condition, z], 1))  # (B, 16C * 16)
-        return self.grow(x.unflatten(1, (-1, 4, 4)))  # (B, C, 64, 64)
+        return self.grow(x.unflatten(1, (-1, 4, 4)))  # (B, C, S, S)
 
 
 class NextStage(nn.Module):
@@ -184,7 +184,7 @@ class NextStage(nn.Module):
 
 
 class Generator(nn.Module):
-    """Words, sentence and noise -> a picture of each stage: (B, 3, 64, 64), (B, 3, 128, 128), ... in [-1, 1]."""
+    """Words, sentence and noise -> a picture of each stage: (B, 3, S, S), (B, 3, 2S, 2S), ... in [-1, 1]."""
 
     def __init__(self, config: Config):
         super().__init__()

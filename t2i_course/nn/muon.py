@@ -17,7 +17,7 @@ COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of x, x^3 and x^5: small singular valu
 
 
 def orthogonalised(g: Tensor, steps: int = 5) -> Tensor:
-    """Any matrix (M, N) -> one with the same singular vectors, and about the same singular values.
+    """Any matrix (M, N) -> one with the same singular vectors, and singular values that are all near 1.
 
     Those above a five-hundredth of the whole (its Frobenius norm) become about 0.7 to 1.2; smaller ones, up to 485
     times as large.

@@ -51,7 +51,7 @@ class Config:
 
 
 def timestep_embedding(t: Tensor, dim: int, ddpm: bool = False) -> Tensor:
-    """Sinusoids of timesteps (B,), of wavelengths from 2 pi to 10,000 x 2 pi: (B, dim), cosines first."""
+    """Sinusoids of timesteps (B,), of wavelengths from 2 pi to 10,000 x 2 pi: (B, dim), cosines first (ddpm: sines)."""
     half = dim // 2
     rates = torch.arange(half, device=t.device, dtype=torch.float32) / (half - 1 if ddpm else half)
     angles = t[:, None].float() * torch.exp(-math.log(10_000) * rates)
@@ -213,6 +213,8 @@ class Encoder(nn.Module):
                 f"Levels of {wrong} channels: multiples of {c.groups}, for group norm, and of head_dim={c.head_dim} "
                 f"are needed."
             )
+        if beyond := [level for level in c.attend if not 0 <= level < len(c.mults)]:
+            raise ValueError(f"There is no attention at levels {beyond}: the levels are 0 to {len(c.mults) - 1}.")
         self.time = nn.Sequential(nn.Linear(c.dim, 4 * c.dim), nn.SiLU(), nn.Linear(4 * c.dim, 4 * c.dim))
         self.label = nn.Embedding(c.classes, 4 * c.dim) if c.classes else None
         self.pool = zeroed(nn.Linear(c.context_dim, 4 * c.dim)) if c.pooled else None

@@ -123,8 +123,11 @@ def load(
         raise ValueError(f"{variant} takes no vocabulary; leave it out.")
     if v.text == "bert" and vocabulary is None:
         raise ValueError(f"{variant} reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
-    tokens_of = tokenizer(vocabulary) if v.text == "bert" else partial(tokenize, pad=v.pad)
-    if path.is_dir() and (v.text == "classes" or v.scale is None):
+    if v.text == "bert":
+        tokens_of = tokenizer(vocabulary, BERTS[v.unet].words)
+    else:
+        tokens_of = partial(tokenize, pad=v.pad)
+    if path.is_dir() and (v.text in ("bert", "classes") or v.scale is None):
         raise ValueError(f"{variant} is read from the single file of its authors; {path} is a folder.")
     check_prediction(path / "scheduler" / "scheduler_config.json", variant)
     skip_last, tower = v.skip_last, CLIPS.get(v.text)

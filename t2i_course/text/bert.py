@@ -48,13 +48,20 @@ class BERT(nn.Module):
         return self.norm(self.blocks(self.tokens(tokens) + self.positions(places)))
 
 
-def tokenizer(vocabulary: str | Path, length: int = 77) -> Callable[[Sequence[str]], Tensor]:
-    """Captions -> tokens (B, length), by the word pieces of a file vocab.txt, as that of bert-base-uncased."""
+def tokenizer(vocabulary: str | Path, words: int, length: int = 77) -> Callable[[Sequence[str]], Tensor]:
+    """Captions -> tokens (B, length), by the `words` word pieces of a file vocab.txt: that of bert-base-uncased.
+
+    Raises ValueError if there is no such file, or it has another number of pieces.
+    """
     from transformers import BertTokenizer
 
     if not Path(vocabulary).is_file():
         raise ValueError(f"There is no file {vocabulary}. It must be the vocab.txt of bert-base-uncased.")
     pieces = BertTokenizer(str(vocabulary), do_lower_case=True)
+    if len(pieces) != words:
+        raise ValueError(
+            f"{vocabulary} has {len(pieces):,} word pieces, not {words:,}. It must be that of bert-base-uncased."
+        )
 
     def tokenize(captions: Sequence[str]) -> Tensor:
         if isinstance(captions, str):

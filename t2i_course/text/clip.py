@@ -231,7 +231,7 @@ def prepared(pictures: Tensor, size: int = 224) -> Tensor:
     if scale != 1:
         shape = [int(side * scale + 1e-6) for side in pictures.shape[2:]]
         pictures = F.interpolate(pictures, shape, mode="bicubic", antialias=True).clamp(-1, 1)  # it may overshoot
-    top, left = ((side - size) // 2 for side in pictures.shape[2:])
+    top, left = (round((side - size) / 2) for side in pictures.shape[2:])
     pictures = pictures[:, :, top : top + size, left : left + size] / 2 + 0.5
     mean, std = (pictures.new_tensor(values)[:, None, None] for values in (MEAN, STD))
     return (pictures - mean) / std

@@ -44,8 +44,11 @@ def span(tokens_of: Read, before: str, words: str) -> slice:
     Found by comparing, so it serves every tokenizer that reads word by word: what differs first between a text and a
     longer one is the first token of what was added.
     """
-    texts = [before, before + words, f"{before}{words} {words}"]
-    short, long, longer = (tokens_of([text])[0] for text in texts)
+    short, long = (tokens_of([text])[0] for text in (before, before + words))
+    try:
+        longer = tokens_of([f"{before}{words} {words}"])[0]
+    except ValueError:  # no room for them twice, so they end where there is no more
+        longer = long
     first, end = ((a != b).nonzero()[:1].flatten().tolist() for a, b in ((short, long), (long, longer)))
     return slice(first[0] if first else len(short), end[0] if end else len(short))  # beyond the end: cut off
 

@@ -64,6 +64,8 @@ def test_a_vq_autoencoder_decodes_codes_alone():
     codes = net.quantizer.look_up(net.quantizer.indices(z))
     assert not torch.allclose(codes, z)
     torch.testing.assert_close(net.decode(z), net.decode(codes))
+    with pytest.raises(ValueError, match="no mean and variance"):
+        net.moments(torch.randn(2, 3, 8, 8))
 
 
 def test_scaled_latents_vary_as_much_as_noise():

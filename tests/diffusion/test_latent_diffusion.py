@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from t2i_course.codec.autoencoder import Config as AutoencoderConfig
 from t2i_course.diffusion.latent_diffusion import SAMPLERS, LatentDiffusion, Reader
 from t2i_course.diffusion.process import Process, cosine, scaled_linear
 from t2i_course.nn.unet import Config, UNet
+from t2i_course.worlds.base import to_float
 
 
 def read(captions):
@@ -160,7 +162,7 @@ def test_without_a_null_caption_there_is_one_question_a_step(system, monkeypatch
 
 
 def test_clear_errors(system):
-    for wrong in ("a bird", [], 5, None):
+    for wrong in ("a bird", [], 5, None, [None], ["a bird", 5]):
         with pytest.raises(ValueError, match="captions is a list of at least one text"):
             system.draw(wrong)
     with pytest.raises(ValueError, match=r"seed=1\.5"):
@@ -183,6 +185,17 @@ def test_clear_errors(system):
         system.draw(["a bird"], z=torch.zeros(2, 3, 16, 16))
     with pytest.raises(ValueError, match="n=0: at least one picture"):
         system.between("a bird", "birds", 0)
+    with pytest.raises(ValueError, match="edit takes no size: the picture says it"):
+        system.edit(torch.zeros(1, 3, 16, 16), ["a bird"], size=32)
+
+
+def test_pictures_may_be_arrays_of_bytes(system):
+    data = np.random.default_rng(0).integers(0, 256, (1, 16, 32, 3), dtype=np.uint8)
+    same = to_float(data)
+    mask = torch.zeros(1, 1, 16, 32)
+    mask[..., :16] = 1
+    assert torch.equal(system.edit(data, ["a bird"], steps=2), system.edit(same, ["a bird"], steps=2))
+    assert torch.equal(system.inpaint(data, mask, ["a bird"], steps=2), system.inpaint(same, mask, ["a bird"], steps=2))
 
 
 def test_between_two_captions_and_seeds(system):

@@ -87,6 +87,7 @@ def test_a_published_file_in_another_precision(precision, tmp_path, monkeypatch)
 def test_classes_by_name_and_number():
     assert class_number("Goldfish") == class_number("1") == 1
     assert class_number("goldfish") == pixels._imagenet().index("goldfish")
+    assert (class_number("Cardigan"), class_number("cardigan")) == (264, 474)  # the dog and the garment
     for wrong in ("a goldfish in a bowl", "1000", ""):
         with pytest.raises(ValueError, match="ImageNet has no class"):
             class_number(wrong)

@@ -224,6 +224,9 @@ def test_the_empty_caption_and_words_that_nobody_knows():
     assert numbers[0, :3].all()
     with pytest.raises(ValueError, match="a list of captions"):
         small.word_numbers("a red flower", ("flowers", "birds"))
+    assert small.word_numbers(["a " * small.LENGTH], ("flowers",)).all()
+    with pytest.raises(ValueError, match=f"has 41 words; this model reads up to {small.LENGTH}"):
+        small.word_numbers(["a bird", "a " * (small.LENGTH + 1)], ("flowers", "birds"))
     with pytest.raises(UnknownWord, match="zebra"):
         small.word_numbers(["a zebra"], ("flowers", "birds"))
     for name in worlds.NAMES:  # no caption of the worlds is cut

@@ -137,6 +137,8 @@ def test_clear_errors():
     for wrong in (replace(TINY, dim=16), replace(TINY, dim=96, head_dim=64)):
         with pytest.raises(ValueError, match="multiples of 32, for group norm, and of head_dim"):
             UNet(wrong)
+    with pytest.raises(ValueError, match=r"no attention at levels \[5\]: the levels are 0 to"):
+        UNet(replace(TINY, attend=(0, 5)))
     with pytest.raises(ValueError, match=r"so t is \(2,\), not \(\)"):
         UNet(TINY)(torch.zeros(2, 3, 8, 8), torch.tensor(5))
     with pytest.raises(ValueError, match=r"with H = W = 16, not \(1, 3, 8, 8\)"):

@@ -40,6 +40,8 @@ def test_it_reads_as_the_original(small):
 def test_captions_become_word_pieces(tmp_path):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "flower", "##s"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
-    assert tokenizer(tmp_path / "vocab.txt", 8)(["A red flowers"]).tolist() == [[2, 5, 6, 7, 8, 3, 0, 0]]
+    assert tokenizer(tmp_path / "vocab.txt", len(words), 8)(["A red flowers"]).tolist() == [[2, 5, 6, 7, 8, 3, 0, 0]]
     with pytest.raises(ValueError, match="It must be the vocab.txt of bert-base-uncased"):
-        tokenizer(tmp_path / "nowhere.txt")
+        tokenizer(tmp_path / "nowhere.txt", len(words))
+    with pytest.raises(ValueError, match="has 9 word pieces, not 30,522"):  # it would fit, and mean something else
+        tokenizer(tmp_path / "vocab.txt", 30_522)

@@ -63,6 +63,15 @@ def test_the_weight_moves_the_words_and_nothing_else():
     assert torch.equal(weighted(read, by_letters, ["a (red:0) bird"])[:, 2:5], null[:, 2:5])
 
 
+def test_a_tokenizer_that_refuses_long_captions_need_not_read_words_twice():
+    def strict(captions):
+        if any(len(caption.replace(" ", "")) > 18 for caption in captions):
+            raise ValueError("too long")
+        return by_letters(captions)
+
+    assert span(strict, "a" * 15, " red") == span(by_letters, "a" * 15, " red") == slice(16, 19)
+
+
 def test_words_beyond_the_end_are_cut():
     long = "a" * 30
     assert torch.equal(weighted(read, by_letters, [f"{long} (red:2)"]), read([long + " red"]))
