@@ -24,6 +24,19 @@ def load_weights(
     fill(net, read_weights(file, remedy), file, remedy, convert, assign)
 
 
+def loaded(
+    build: Callable[[], nn.Module],
+    file: str | Path,
+    remedy: str,
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda state: state,
+) -> nn.Module:
+    """A network that is built without memory, filled by `load_weights`, and frozen."""
+    with torch.device("meta"):
+        net = build()
+    load_weights(net, file, remedy, convert, assign=True)
+    return net.requires_grad_(False).eval()
+
+
 def read_weights(file: str | Path, remedy: str) -> dict[str, Tensor]:
     """The tensors of a file by their names; of a training's checkpoint, those of its "state_dict"."""
     file = Path(file)

@@ -16,7 +16,7 @@ a place.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,7 +163,8 @@ class Autoencoder(nn.Module):
         """A small one that ships with the course, frozen."""
         if name not in SMALL:
             raise ValueError(f"There is no small autoencoder {name!r}. There are: {', '.join(SMALL)}.")
-        file, model = Path(weights or DATA / "weights" / f"{name}.safetensors"), cls(SMALL[name])
+        file = Path(weights or DATA / "weights" / f"{name}.safetensors")
+        model = cls(replace(SMALL[name], restart=0))  # which is for training
         named = nn.ModuleDict({"autoencoder": model})  # as it was trained, beside a discriminator
         load_weights(named, file, f"Train it: t2i train {name} --export {file}")
         return model.requires_grad_(False).eval()
@@ -332,7 +333,7 @@ def recipe(
         evaluate=evaluate,
         sample=sample,
         every=500,
-        leave_out=("discriminator.", "head."),
+        leave_out=("discriminator.", "head.", "autoencoder.quantizer.idle"),
     )
 
 

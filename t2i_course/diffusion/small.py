@@ -346,4 +346,7 @@ def _stored(world, config: Config, codec: Autoencoder | Eyes | None) -> np.ndarr
         content = io.BytesIO()
         np.save(content, np.concatenate(parts), allow_pickle=False)
         write_atomically(file, content.getvalue())
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{file} is damaged: delete it, and it is made anew. {error}") from error

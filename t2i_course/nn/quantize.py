@@ -19,7 +19,7 @@ class Quantizer(nn.Module):
     """A codebook of K entries of D numbers.
 
     restart: in training, an entry that was idle for so many steps becomes a vector of the batch, and so do all at
-    first; 0: never. Of a codebook that is loaded, all entries count as just used.
+    first; 0: never.
     """
 
     def __init__(self, codes: int, dim: int, beta: float = 0.25, restart: int = 0):
@@ -27,13 +27,13 @@ class Quantizer(nn.Module):
         self.codebook = nn.Embedding(codes, dim)
         nn.init.uniform_(self.codebook.weight, -1 / codes, 1 / codes)
         self.beta, self.restart = beta, restart
-        self.register_buffer("idle", torch.full((codes,), restart), persistent=False)  # steps without being chosen
+        # How many steps each was not chosen. A training that goes on has to know it, a network that draws has not.
+        self.register_buffer("idle", torch.full((codes,), restart), persistent=restart > 0)
 
     def _load_from_state_dict(self, *inputs) -> None:
         super()._load_from_state_dict(*inputs)
         if self.idle.is_meta:  # no file gives it memory
             self.idle = torch.zeros(self.idle.shape, dtype=self.idle.dtype)
-        self.idle.zero_()
 
     def indices(self, h: Tensor) -> Tensor:
         """Vectors (B, D, H, W) -> the numbers of their nearest codes (B, H, W)."""

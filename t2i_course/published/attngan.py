@@ -9,7 +9,6 @@ the mistake is left out. Who wants it, as to compare batches with those of the r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from t2i_course.gan.parts import Discriminator
 from t2i_course.nn.attention import attention
 from t2i_course.text import word_rnn
 from t2i_course.text.word_rnn import WordRNN
-from t2i_course.weights import load_weights
+from t2i_course.weights import loaded
 
 from . import renamed, with_counts
 
@@ -88,13 +87,6 @@ def convert_image_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return with_counts(renamed(state, IMAGE_ENCODER))
 
 
-def _load(build: Callable[[], nn.Module], file: str | Path, convert: Callable) -> nn.Module:
-    with torch.device("meta"):
-        net = build()
-    load_weights(net, file, REMEDY, convert=convert, assign=True)
-    return net.requires_grad_(False).eval()
-
-
 class TiledStage(NextStage):
     """A stage that masks words as the released code does: of B captions, place n of caption b gets the mask of caption
     (b * N + n) mod B, not of b. So a place may look at another caption's padding, and not at some of its own words."""
@@ -117,23 +109,23 @@ def load_generator(file: str | Path, config=VARIANTS["bird"], tiled: bool = Fals
             net.next = nn.ModuleList(TiledStage(config) for _ in net.next)
         return net
 
-    return _load(build, file, convert_generator)
+    return loaded(build, file, REMEDY, convert_generator)
 
 
 def load_discriminator(file: str | Path, stage: int, config=VARIANTS["bird"]) -> Discriminator:
     """The published discriminator of stage 0, 1 or 2, frozen."""
     size, width = config.sizes[stage], config.discriminator_width
-    return _load(lambda: Discriminator(size, width, config.text_dim), file, convert_discriminator)
+    return loaded(lambda: Discriminator(size, width, config.text_dim), file, REMEDY, convert_discriminator)
 
 
 def load_text_encoder(file: str | Path, config: word_rnn.Config) -> WordRNN:
     """The published text encoder, frozen."""
-    return _load(lambda: WordRNN(config), file, convert_text_encoder)
+    return loaded(lambda: WordRNN(config), file, REMEDY, convert_text_encoder)
 
 
 def load_image_encoder(file: str | Path, config: damsm.Config) -> PictureEncoder:
     """The published image encoder of the DAMSM, frozen."""
-    return _load(lambda: PictureEncoder(config), file, convert_image_encoder)
+    return loaded(lambda: PictureEncoder(config), file, REMEDY, convert_image_encoder)
 
 
 def load(variant: str, folder: str | Path | None) -> AttnGAN:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from t2i_course.codec.autoencoder import VARIANTS, Autoencoder, Config
-from t2i_course.weights import load_weights
+from t2i_course.weights import loaded
 
 from . import renamed
 
@@ -77,8 +76,5 @@ def load_autoencoder(weights: str | Path, variant: str) -> Autoencoder:
     if variant not in VARIANTS:
         raise ValueError(f"There is no autoencoder {variant!r}. There are: {', '.join(VARIANTS)}.")
     config = VARIANTS[variant]
-    with torch.device("meta"):
-        net = Autoencoder(config)
     remedy = f"It must hold the autoencoder {variant!r}."
-    load_weights(net, weights, remedy, lambda state: convert(state, config), assign=True)
-    return net.requires_grad_(False).eval()
+    return loaded(lambda: Autoencoder(config), weights, remedy, lambda state: convert(state, config))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from t2i_course.text.char_cnn_rnn import VARIANTS, CharCNNRNN
-from t2i_course.weights import load_weights
+from t2i_course.weights import loaded
 
 SOURCE = "Of the port's converted files, {variant!r} takes the one for {fits}, as .pth or .safetensors."
 FITS = {"icml_birds": "icml, birds", "icml_flowers": "icml, flowers", "cvpr": "cvpr, birds or flowers"}
@@ -43,7 +43,4 @@ def load(variant: str, weights: str | Path | None) -> CharCNNRNN:
         raise ValueError(
             f"The published weights of char-CNN-RNN do not ship with the course: give weights=FILE. {remedy}"
         )
-    with torch.device("meta"):
-        model = CharCNNRNN(VARIANTS[variant])
-    load_weights(model, weights, remedy, convert=convert, assign=True)
-    return model.requires_grad_(False).eval()
+    return loaded(lambda: CharCNNRNN(VARIANTS[variant]), weights, remedy, convert)

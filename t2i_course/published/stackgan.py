@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from t2i_course.gan.parts import Discriminator
 from t2i_course.gan.stackgan import VARIANTS, Config, StackGAN, StageI, StageII
-from t2i_course.weights import load_weights
+from t2i_course.weights import loaded
 
 from . import renamed, with_counts
 
@@ -55,21 +54,17 @@ def convert_discriminator(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def load_generator(weights: str | Path, stage: int, config: Config = VARIANTS["full"]) -> StageI | StageII:
     """The published generator of a stage, frozen. Raises ValueError for any other file."""
-    with torch.device("meta"):
-        net = (StageI if stage == 1 else StageII)(config)
-    load_weights(net, weights, REMEDY, convert=convert_generator, assign=True)
-    return net.requires_grad_(False).eval()
+    return loaded(lambda: (StageI if stage == 1 else StageII)(config), weights, REMEDY, convert_generator)
 
 
 def load_discriminator(weights: str | Path, stage: int, config: Config = VARIANTS["full"]) -> Discriminator:
     """The published discriminator of a stage, frozen. Raises ValueError for any other file."""
-    size = 64 if stage == 1 else config.size
-    with torch.device("meta"):
-        net = Discriminator(size, config.discriminator_width, config.condition_dim, alone=stage == 2)
-    load_weights(
-        net, weights, f"Of StackGAN-Pytorch, this is netD of stage {stage}.", convert_discriminator, assign=True
-    )
-    return net.requires_grad_(False).eval()
+    size, remedy = 64 if stage == 1 else config.size, f"Of StackGAN-Pytorch, this is netD of stage {stage}."
+
+    def build():
+        return Discriminator(size, config.discriminator_width, config.condition_dim, alone=stage == 2)
+
+    return loaded(build, weights, remedy, convert_discriminator)
 
 
 def load(weights: str | Path | None, text: nn.Module | None) -> StackGAN:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from t2i_course.nn.unet import CLASSIFIERS, VARIANTS, Config, Encoder, NoisyClassifier, UNet, heads_of
-from t2i_course.weights import load_weights
+from t2i_course.weights import loaded
 
 from . import renamed
 
@@ -141,7 +140,4 @@ def load_classifier(weights: str | Path, size: int) -> NoisyClassifier:
 
 
 def _load(kind: type[Encoder], sizes: tuple, weights, remedy: str, new_order: bool = False):
-    with torch.device("meta"):
-        net = kind(*sizes)
-    load_weights(net, weights, remedy, lambda state: convert(state, sizes[0], new_order), assign=True)
-    return net.requires_grad_(False).eval()
+    return loaded(lambda: kind(*sizes), weights, remedy, lambda state: convert(state, sizes[0], new_order))

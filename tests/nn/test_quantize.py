@@ -61,7 +61,11 @@ def test_idle_codes_are_put_where_vectors_are():
     found, indices, _ = restarts(h)
     assert restarts.perplexity(indices).item() > 8
     assert (found - h).abs().mean() < 1
-    assert "idle" not in restarts.state_dict()
+    again = Quantizer(16, 3, restart=5)
+    restarts.idle[3] = 4
+    again.load_state_dict(restarts.state_dict())  # a training goes on
+    assert torch.equal(again.idle, restarts.idle)
+    assert "idle" not in once.state_dict()
 
     with torch.no_grad():
         restarts.codebook.weight[3] = -100.0
