@@ -187,6 +187,31 @@ show.lines(
 show.source(simple_loss, samplers.guess, Process.posterior, samplers.ddpm)
 
 # %% [markdown]
+# How much does the factor weigh? Beside it `simple_loss`, and what later papers chose:
+
+# %%
+from t2i_course.diffusion import losses as diffusion_losses
+
+t = torch.arange(1, 1000)
+kept = process.alpha_bar[t]
+fig, axis = plt.subplots(figsize=(7, 2.8))
+axis.semilogy(t, beta[t] / (2 * (1 - beta[t]) * (1 - kept)), label=r"the bound, $\sigma_t^2 = \beta_t$")
+axis.semilogy(t, torch.ones(len(t)), label="simple_loss")
+axis.semilogy(t, diffusion_losses.min_snr_weight(process, t), label="min-SNR (Hang et al. 2023)")
+axis.semilogy(t, diffusion_losses.v_weight(process, t), label="as if it were v, at most 5 (ours)")
+axis.set(xlabel="timestep t", ylabel="weight of the noise's error")
+axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+show.figure(
+    fig,
+    alt="Weights of the squared error of the noise against the timestep: the bound falls, simple is flat, the others rise.",
+)
+
+# %% [markdown]
+# **Notice** that the bound cares most for the last steps of drawing, where little noise is left and the finest detail is
+# decided. The others give it less of the network's attention, and more to where forms arise. (A network that also says
+# how sure it is, as that of improved DDPM, needs the bound for it: `hybrid_loss` adds a thousandth.)
+
+# %% [markdown]
 # Are the two halves Algorithm 2? Its mean beside the library's, for the same answer of a network:
 
 # %%
@@ -691,7 +716,7 @@ print(f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / pic
 # taught the very attributes that the judge asks for; the AttnGAN's DAMSM has learned from the same CNN.) It was trained
 # for less time, no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on;
 # the AttnGAN needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128
-# pixels; the DDPM took ten steps in this table, each of them asked twice, for 64 x 64. To draw large with little is the
+# pixels; the DDPM took thirty steps in this table, each of them asked twice, for 64 x 64. To draw large with little is the
 # subject of chapters 13 and 14.
 #
 # ## Exercise: a step of DDIM
