@@ -5,6 +5,7 @@ import ast
 import inspect
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,7 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; importing torch takes seconds
             raise
-        print(f"t2i {options.command}: too little memory on the GPU; try --half, or a smaller size.", file=sys.stderr)
+        advice = {"draw": "try --half, or a smaller size", "train": "try --set batch_size=N"}
+        remedy = advice.get(options.command, "it needs a larger one")
+        print(f"t2i {options.command}: too little memory on the GPU: {remedy}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nt2i {options.command}: stopped.", file=sys.stderr)
@@ -243,7 +246,8 @@ def _as_uint8(pictures):
 
 def _settings(pairs: list[str], function) -> dict:
     """`["layout=abc", "size=256"]` -> `{"layout": "abc", "size": 256}`; only what `function` takes."""
-    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = inspect.signature(function).parameters.values()
+    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -252,11 +256,10 @@ def _settings(pairs: list[str], function) -> dict:
                 f"expected NAME=VALUE with NAME one of: {', '.join(known)}" if known else "there is nothing to set"
             )
             raise ValueError(f"--set {pair}: {allowed}.")
-        default = inspect.signature(function).parameters[name].default
-        try:
-            settings[name] = value if isinstance(default, str) else ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            settings[name] = value
+        settings[name], default = value, known[name]
+        if not isinstance(default, str):
+            with suppress(ValueError, SyntaxError):
+                settings[name] = ast.literal_eval(value)
         if type(default) in (int, float) and type(settings[name]) not in (int, type(default)):
             raise ValueError(f"--set {pair}: {name} is a number, such as {default}.")
     return settings

@@ -102,7 +102,8 @@ def train(
     or "auto".
 
     Ctrl-C (or SIGTERM) finishes the step, saves, and raises KeyboardInterrupt, lest the run be taken for finished.
-    Raises TrainingDiverged on a loss that is not finite, and ValueError if `folder` holds another recipe or seed.
+    Raises TrainingDiverged on a loss that is not finite, and ValueError if `folder` holds another recipe or
+    seed, or a run with other options.
     """
     folder, steps = Path(folder), recipe.steps if steps is None else steps
     for name, value in {"steps": steps, "minutes": minutes}.items():
@@ -281,7 +282,7 @@ class _Run:
             if theirs != ours:
                 raise ValueError(
                     f"{folder} holds a run with {what} {theirs!r}, not {ours!r}. "
-                    f"Choose another folder, or {START_OVER}."
+                    f"Give the same to go on, choose another folder, or {START_OVER}."
                 )
         try:
             load_model(self.model, str(checkpoint / "model.safetensors"))

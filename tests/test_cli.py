@@ -182,3 +182,12 @@ def test_draw_by_a_small_network_and_weights_that_are_not_there(tmp_path, capsys
     assert "words.txt cannot be read" in capsys.readouterr().err
     assert main(["draw", "picture_layout", "a bird", "-o", str(picture), "--weights", "x"]) == 2
     assert "has no weights to load" in capsys.readouterr().err
+
+
+def test_too_little_memory_on_a_gpu_is_said_in_one_line(monkeypatch, capsys):
+    def full(options):
+        raise type("OutOfMemoryError", (RuntimeError,), {})
+
+    monkeypatch.setattr("t2i_course.cli._draw", full)
+    assert main(["draw", "gan_cls", "a bird", "-o", "x.png"]) == 2
+    assert "too little memory on the GPU: try --half, or a smaller size." in capsys.readouterr().err

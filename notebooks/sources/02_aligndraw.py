@@ -149,7 +149,7 @@ for i, axis in enumerate(axes):
     axis.add_patch(plt.Rectangle((-0.5, -0.5), 32, 32, fill=False, ec="gray"))
     for t, (x, y) in enumerate(means[:, :, i]):
         corners = [x[[0, -1, -1, 0, 0]], y[[0, 0, -1, -1, 0]]]
-        axis.plot(*corners, color=plt.cm.viridis(t / len(means)), lw=1)
+        axis.plot(*corners, color=plt.cm.viridis(t / (len(means) - 1)), lw=1)
     axis.set(xlim=(-6, 46), ylim=(38, -14))
     axis.axis("off")
 fig.colorbar(plt.cm.ScalarMappable(plt.Normalize(1, len(means)), "viridis"), ax=axes, label="step")

@@ -193,6 +193,8 @@ for name, (_, history) in games.items():
 # $$ L_D = -\log D(x, t) - \tfrac12 \big[ \log(1 - D(x, \hat t)) + \log(1 - D(G(z, t), t)) \big], \qquad
 #    L_G = -\log D(G(z, t), t) - \log D(G(z, t'), t') $$
 #
+# (The code takes one mean over all that G drew, of which a third are for captions halfway.)
+#
 # ## Letters to vectors
 #
 # What $t$ should say was settled before the GAN was trained: **char-CNN-RNN** (Reed et al., CVPR 2016) reads a caption

@@ -248,9 +248,8 @@ def tinted(picture: torch.Tensor, weights: torch.Tensor, alike: float) -> torch.
     """A picture (3, H, W) in grey, red where weights (h, w) are above `alike` and blue where they are below."""
     weights = F.interpolate(weights[None, None], picture.shape[1:], mode="bilinear")[0, 0]
     doubled = (weights / alike).log2().clamp(-2, 2)
-    color = torch.from_numpy(plt.cm.RdBu_r((doubled / 5.5 + 0.5).numpy())[..., :3]).permute(
-        2, 0, 1
-    )  # not to its dark ends
+    place = doubled / 5.5 + 0.5  # on the scale of colors, whose ends are dark
+    color = torch.from_numpy(plt.cm.RdBu_r(place.numpy())[..., :3]).permute(2, 0, 1)
     return 0.5 * picture.mean(0) + 0.5 * (2 * color.float() - 1)
 
 
@@ -352,7 +351,7 @@ for world in (flowers, birds):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that the sentence decides most: with another's, not much more is kept than by chance (the last
+# **Notice** that the sentence decides most: with another's, most of what is kept beyond chance is lost (the last
 # line of each world in the judge's table below), whatever the words say. *Having* the right words beside their own
 # sentence is worth something, most for birds, whose parts have colors of their own. But *choosing* among them is worth
 # little: with one mean word everywhere nearly as many facts are kept (of a hundred captions, so 0.03 may be chance). Our
@@ -380,7 +379,7 @@ print(f"lambda of the small model: {system.config.damsm_weight}")
 
 # %% [markdown]
 # Like all of our small GANs it also learns by `matching` (chapter 04). Among the few captions of a batch two or three
-# facts already give the right one away, so here a picture has to find its caption among many more. (so it does in StackGAN's Stage II). `matching` hears
+# facts already give the right one away, so here a picture has to find its caption among many more (so it has in StackGAN's Stage II). `matching` hears
 # only the sentence, and counts more than the DAMSM: that is why ours hears its sentence first. And G is asked about
 # captions first, and only later whether its pictures look true *whatever they show* (`alone_from`, in the recipe at the
 # end of `t2i_course/gan/attngan.py`): most true pictures are bright, and a flower at night has to pass as a dim one
@@ -474,7 +473,7 @@ print("measured on", measured[0]["hardware"])
 
 # %% [markdown]
 # **Notice** the second column: pictures of 128 x 128 have sixteen times the pixels of 32 x 32. A batch helps where the
-# work is small, and not where the pictures are large: a batch of them fits no cache.
+# work is small, and not where the pictures are large.
 #
 # ## A score from one's own teacher
 #

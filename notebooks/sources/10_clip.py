@@ -153,7 +153,7 @@ def heat(axis, matrix, title: str) -> None:
     axis.set(title=title, xlabel="picture", ylabel="caption", xticks=range(0, n, 2), yticks=range(0, n, 2))
 
 
-fig, axes = plt.subplots(1, 2, figsize=(8.5, 4))
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 4), layout="constrained")
 for axis, (name, matrix) in zip(axes, matrices.items(), strict=True):
     heat(axis, matrix, f"cosines, {name}")
 show.figure(
@@ -213,7 +213,7 @@ show.bars(
 rivals = next(WORLDS["flowers"].batches("test", 64, 24, n=24, shuffle=False))
 fits = rivals.fits()
 scores = clip.similarity(prepared(rivals.pictures, 64), clip.tokens(rivals.captions))
-fig, axes = plt.subplots(1, 2, figsize=(8.5, 4))
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 4), layout="constrained")
 heat(axes[0], fits.float(), "is this caption true of that picture?")
 heat(axes[1], scores / clip.log_scale.exp(), "how alike does CLIP find them?")
 also = fits.clone().fill_diagonal_(False).sum() / (len(fits) * (len(fits) - 1))
@@ -297,11 +297,10 @@ found = {
     name: pupil.similarity(prepared(shelf["flowers"].pictures[list(exam.values())], 64), pupil.tokens(list(exam)))
     for name, (pupil, _, _) in pupils.items()
 }
-fig, axes = plt.subplots(1, 2, figsize=(8, 3.8))
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")
 for axis, (name, matrix) in zip(axes, found.items(), strict=True):
     heat(axis, matrix.softmax(1), name)
     axis.set_yticks(range(len(exam)), list(exam))
-fig.tight_layout()
 show.figure(
     fig,
     alt="The softmax of each row for seven colors and a new flower of each, for both pupils: the diagonal is clearer on the right.",

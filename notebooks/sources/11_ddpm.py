@@ -198,7 +198,7 @@ fig, axis = plt.subplots(figsize=(7, 2.8))
 axis.semilogy(t, beta[t] / (2 * (1 - beta[t]) * (1 - kept)), label=r"the bound, $\sigma_t^2 = \beta_t$")
 axis.semilogy(t, torch.ones(len(t)), label="simple_loss")
 axis.semilogy(t, diffusion_losses.min_snr_weight(process, t), label="min-SNR (Hang et al. 2023)")
-axis.semilogy(t, diffusion_losses.v_weight(process, t), label="as if it were v, at most 5 (ours)")
+axis.semilogy(t, diffusion_losses.v_weight(process, t), label="as if it were v, at most 5 (our rule)")
 axis.set(xlabel="timestep t", ylabel="weight of the noise's error")
 axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 show.figure(
@@ -208,8 +208,10 @@ show.figure(
 
 # %% [markdown]
 # **Notice** that the bound cares most for the last steps of drawing, where little noise is left and the finest detail is
-# decided. The others give it less of the network's attention, and more to where forms arise. (A network that also says
-# how sure it is, as that of improved DDPM, needs the bound for it: `hybrid_loss` adds a thousandth.)
+# decided; min-SNR spares them. Our rule also pulls hard where there is hardly anything but noise, as it is there that the
+# caption decides. (All for one schedule and a network that predicts the noise, to compare them; ours predicts the
+# picture. A network that also says how sure it is, as that of improved DDPM, needs the bound for it: `hybrid_loss` adds
+# a thousandth.)
 
 # %% [markdown]
 # Are the two halves Algorithm 2? Its mean beside the library's, for the same answer of a network:

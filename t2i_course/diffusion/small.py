@@ -348,5 +348,5 @@ def _stored(world, config: Config, codec: Autoencoder | Eyes | None) -> np.ndarr
         write_atomically(file, content.getvalue())
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{file} is damaged: delete it, and it is made anew. {error}") from error

@@ -326,6 +326,8 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "")
     config, encoder, stage = VARIANTS["small"], CharCNNRNN.load("small"), int(name[-1])
     if stage1 and stage == 1:
         raise ValueError("Stage I sketches with its own weights: stage1 is for stackgan_2.")
+    if others != 112 and stage == 1:
+        raise ValueError("Stage I is compared with its batch alone: others is for stackgan_2.")
     size, batch_size = (64, 32) if stage == 1 else (config.size, 16)
 
     def start():

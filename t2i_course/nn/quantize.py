@@ -30,8 +30,10 @@ class Quantizer(nn.Module):
         # How many steps each was not chosen. A training that goes on has to know it, a network that draws has not.
         self.register_buffer("idle", torch.full((codes,), restart), persistent=restart > 0)
 
-    def _load_from_state_dict(self, *inputs) -> None:
-        super()._load_from_state_dict(*inputs)
+    def _load_from_state_dict(self, state: dict, prefix: str, *rest) -> None:
+        if self.restart:  # where it is not known, all count as just used
+            state.setdefault(prefix + "idle", torch.zeros_like(self.idle))
+        super()._load_from_state_dict(state, prefix, *rest)
         if self.idle.is_meta:  # no file gives it memory
             self.idle = torch.zeros(self.idle.shape, dtype=self.idle.dtype)
 

@@ -121,14 +121,14 @@ def load(
     v, path = VARIANTS[variant], Path(weights)
     if vocabulary is not None and v.text != "bert":
         raise ValueError(f"{variant} takes no vocabulary; leave it out.")
+    if path.is_dir() and (v.text in ("bert", "classes") or v.scale is None):
+        raise ValueError(f"{variant} is read from the single file of its authors; {path} is a folder.")
     if v.text == "bert" and vocabulary is None:
         raise ValueError(f"{variant} reads captions by the word pieces of BERT: give vocabulary=FILE, its vocab.txt.")
     if v.text == "bert":
         tokens_of = tokenizer(vocabulary, BERTS[v.unet].words)
     else:
         tokens_of = partial(tokenize, pad=v.pad)
-    if path.is_dir() and (v.text in ("bert", "classes") or v.scale is None):
-        raise ValueError(f"{variant} is read from the single file of its authors; {path} is a folder.")
     check_prediction(path / "scheduler" / "scheduler_config.json", variant)
     skip_last, tower = v.skip_last, CLIPS.get(v.text)
     if path.is_dir() and skip_last:  # diffusers cut the blocks off that are left out

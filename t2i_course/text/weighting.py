@@ -45,12 +45,14 @@ def span(tokens_of: Read, before: str, words: str) -> slice:
     longer one is the first token of what was added.
     """
     short, long = (tokens_of([text])[0] for text in (before, before + words))
+    first = ((short != long).nonzero().flatten().tolist() or [len(short)])[0]
     try:
         longer = tokens_of([f"{before}{words} {words}"])[0]
-    except ValueError:  # no room for them twice, so they end where there is no more
-        longer = long
-    first, end = ((a != b).nonzero()[:1].flatten().tolist() for a, b in ((short, long), (long, longer)))
-    return slice(first[0] if first else len(short), end[0] if end else len(short))  # beyond the end: cut off
+    except ValueError:  # no room for them twice; then nothing is cut, and those that were added can be counted
+        padding = tokens_of([""])[0][-1]
+        return slice(first, first + int((long != padding).sum() - (short != padding).sum()))
+    end = ((long != longer).nonzero().flatten().tolist() or [len(short)])[0]
+    return slice(first, end)  # beyond the end: cut off
 
 
 def weighted(read: Read, tokens_of: Read, captions: Sequence[str]) -> Tensor:

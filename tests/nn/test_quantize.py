@@ -79,6 +79,6 @@ def test_idle_codes_are_put_where_vectors_are():
     assert restarts.codebook.weight[3].max() == -100  # in training alone
 
     loaded = Quantizer(16, 3, restart=5)  # to be trained further: what was learned is kept
-    loaded.load_state_dict(restarts.state_dict())
+    loaded.load_state_dict({name: t for name, t in restarts.state_dict().items() if name != "idle"})
     loaded(h)
     assert torch.equal(loaded.codebook.weight, restarts.codebook.weight)

@@ -225,7 +225,7 @@ def test_a_scale_that_was_measured_stands_in_the_file(tiny, tmp_path, monkeypatc
     save_file(state, tmp_path / "without.safetensors")
     with pytest.raises(ValueError, match="has no scale_factor, which this variant needs"):
         LatentDiffusion.load("ldm_churches", tmp_path / "without.safetensors", device="cpu")
-    for variant in ("ldm_churches", "ldm_imagenet"):
+    for variant in ("ldm_churches", "ldm_imagenet", "ldm_text"):
         with pytest.raises(ValueError, match=f"{variant} is read from the single file of its authors"):
             published.load(tmp_path, variant)
 
@@ -259,7 +259,7 @@ def test_clear_errors(tiny, tmp_path):
     with pytest.raises(ValueError, match=r"There is no file of weights in .*unet\. It must hold 'sd_1'"):
         published.load(tmp_path)
     with pytest.raises(ValueError, match="give vocabulary=FILE"):
-        published.load(tmp_path, "ldm_text")
+        published.load(tmp_path / "ldm.ckpt", "ldm_text")
     with pytest.raises(ValueError, match="sd_1 takes no vocabulary"):
         published.load(tmp_path, "sd_1", tmp_path / "vocab.txt")
     write(tmp_path / "sd", tiny | {"vae": tiny["unet"]})

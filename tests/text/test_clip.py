@@ -130,6 +130,8 @@ def test_pictures_are_made_as_large_as_a_clip_wants_them():
     halves = torch.ones(1, 3, 32, 64)
     halves[..., :16] = halves[..., 48:] = -1
     torch.testing.assert_close(prepared(halves, 32), white)  # the middle is kept
+    odd = torch.arange(35.0).expand(1, 3, 32, 35) / 40  # 3 too many: 2 of them on the left, as torchvision has it
+    torch.testing.assert_close(prepared(odd, 32), prepared(odd[..., 2:34], 32))
 
 
 def test_clear_errors(tmp_path):
