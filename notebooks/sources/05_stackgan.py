@@ -192,8 +192,8 @@ spread["the caption alone: purple, at night"] = F.mse_loss(other, rows[-1]).item
 show.table([{"what changes": name, "mean squared change": s} for name, s in spread.items()], digits=4)
 
 # %% [markdown]
-# **Notice** that the noise around the caption changes the sketch more than $z$ does, and that both change little: it
-# stays one white flower with other specks.
+# **Notice** that the noise around the caption changes the sketch more than $z$ does, and that both change little beside
+# what another caption does: it stays one white flower with other specks.
 #
 # And along the line between two captions? Draws hardly ever reach another caption, so G was rarely asked for what is in
 # the middle:
@@ -287,8 +287,9 @@ for name in WORLDS:
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that Stage I answers for nearly all that is kept. Stage II adds pixels, and clearer edges to birds, but no
-# facts: all in all it loses a few, most of all of form, such as petals and bills. (Of each single fact few were asked.)
+# **Notice** that Stage I answers for nearly all that is kept. Stage II adds pixels and clearer edges, and all in all no
+# facts: of colors it gains a few, of forms, such as arrangement and petals, it loses some. (Of each single fact few were
+# asked.)
 #
 # ## Train one
 #
@@ -384,8 +385,9 @@ for before in ("aligndraw", "gan_cls", "stackgan_1", "stackgan"):
 show.table(rows, digits=2)
 
 # %% [markdown]
-# **Notice** that our small StackGAN keeps about as many facts as GAN-INT-CLS does, in pictures twice as large that vary
-# more, and took three times as long to train. What its noise costs can be measured, too: here Stage I gets less of it
+# **Notice** that our small StackGAN keeps as many facts of flowers as GAN-INT-CLS, and more of birds and of *novel*, in
+# pictures twice as wide that vary more and are nearer to true ones (FID); for both stages it took more than three times
+# as long to train. What its noise costs can be measured, too: here Stage I gets less of it
 # than it was trained with.
 
 # %%

@@ -445,7 +445,8 @@ show.table(rows, digits=2)
 
 # %% [markdown]
 # **Notice** that no run failed, and that seeds of one recipe differ by a few hundredths, which is also how far apart some
-# *systems* are. A paper that reports one run of each may report its luck.
+# *systems* are. A paper that reports one run of each may report its luck. (Of Stage II as it is trained now there is one
+# run, too.)
 #
 # ### How fast?
 #

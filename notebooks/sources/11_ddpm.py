@@ -647,16 +647,16 @@ show.pictures(
 # sixteen. (Of small pictures of few things; what few steps cost in looks, facts do not say.) All but PLMS begin at the
 # last timestep, where there is nothing but noise. (Many released samplers begin below it, with a network that expects
 # some of a picture where there is none, which costs much with few steps; Lin et al. 2023.) PLMS works on the noise. At
-# the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so PLMS has to begin below. And it goes on
-# in the direction of what changed between steps, with guidance or without: see what becomes of its bird in eight steps.
-# (DPM-Solver++ extrapolates the picture, not the noise.)
+# the last timestep $x_t$ *is* noise: to know it says nothing of the picture, so PLMS has to begin below, and with four
+# steps that costs facts. (DPM-Solver++ extrapolates the picture, not the noise.)
 #
 # And what is guidance worth? A step costs about the same with every sampler, for the network is all of it (PLMS's first
-# asks twice); without guidance half. So eight steps without it cost as much as four with it: compare what they keep.
+# asks twice); without guidance half. So eight steps without it cost as much as four with it, and those four keep clearly
+# more. (That DDIM without guidance keeps fewer facts with more steps is two standard errors: perhaps chance.)
 #
 # And notice, in the rows, that DDIM and DPM-Solver arrive at the *same* picture: it follows from the noise that they
 # started with. That makes seeds meaningful, pictures editable (chapter 15), and noise a kind of latent. (PLMS, which
-# begins elsewhere, need not arrive there.) DDPM adds noise of its own, so its picture can change with the number of
+# begins elsewhere, does not always arrive there.) DDPM adds noise of its own, so its picture can change with the number of
 # steps.
 #
 # ## Play
@@ -713,10 +713,11 @@ print(f"Ho et al., CIFAR-10: 800,000 steps of 128 pictures, {800_000 * 128 / pic
 
 # %% [markdown]
 # (The DAMSM taught the AttnGAN, and reads for the DDPM; the world's CNN taught the DAMSM and the DDPM to see. Both were
-# trained before.) **Notice** that history repeats itself on our pictures in part: the DDPM keeps more of birds than the
-# AttnGAN; of flowers perhaps less, as much as the standard errors let one say. (The CNN that looked at its guesses was
-# taught the very attributes that the judge asks for; the AttnGAN's DAMSM has learned from the same CNN.) It was trained
-# for less time, no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on;
+# trained before.) **Notice** that history repeats itself on our pictures, in part: the DDPM's pictures are nearer to true
+# ones (FID), and of one caption it draws pictures that differ, as the GANs hardly do: whoever predicts *every* picture
+# from its noise may forget none. Of birds it keeps more facts than the AttnGAN, of flowers fewer. (The CNN that looked at
+# its guesses was taught the very attributes that the judge asks for; the AttnGAN's DAMSM has learned from the same CNN.)
+# It was trained for less time, no second network has to be kept in balance with it, and whoever has the patience (or a GPU) goes on;
 # the AttnGAN needed tricks that took us many trials (chapter 06). That one draws in one step, though, and 128 x 128
 # pixels; the DDPM took thirty steps in this table, each of them asked twice, for 64 x 64. To draw large with little is the
 # subject of chapters 13 and 14.
