@@ -287,3 +287,20 @@ def test_the_reader_of_the_attngan_gives_words_and_then_the_sentence():
     louder = reader(["a (red:2) flower"])
     torch.testing.assert_close(louder[0, 1], 2 * context[0, 1])
     torch.testing.assert_close(louder[0, 2:], context[0, 2:])
+
+
+def test_stored_latents_are_made_once_and_damaged_ones_are_named(tmp_path, monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    monkeypatch.setattr(small, "cached_pictures", lambda *which: pictures)
+    monkeypatch.setattr(small, "cache_folder", lambda: tmp_path)
+    codec, flowers = Autoencoder(AUTOENCODERS["small_kl_f8"]).requires_grad_(False), worlds.load("flowers")
+    made = np.array(small._stored(flowers, SMALL["ldm"], codec))
+    torch.testing.assert_close(
+        torch.from_numpy(made).float(), codec.encode(worlds.base.to_float(pictures)), atol=2e-2, rtol=0
+    )
+    monkeypatch.setattr(codec, "encode", None)  # not asked again
+    assert np.array_equal(small._stored(flowers, SMALL["ldm"], codec), made)
+    (file,) = (tmp_path / "latents").iterdir()
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=f"{file.name} is damaged: delete it"):
+        small._stored(flowers, SMALL["ldm"], codec)
