@@ -29,11 +29,12 @@ def loaded(
     file: str | Path,
     remedy: str,
     convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda state: state,
+    read: Callable[[str | Path, str], dict[str, Tensor]] | None = None,
 ) -> nn.Module:
-    """A network that is built without memory, filled by `load_weights`, and frozen."""
+    """A network that is built without memory, filled as by `load_weights`, and frozen. read: for `read_weights`."""
     with torch.device("meta"):
         net = build()
-    load_weights(net, file, remedy, convert, assign=True)
+    fill(net, (read or read_weights)(file, remedy), file, remedy, convert, assign=True)
     return net.requires_grad_(False).eval()
 
 

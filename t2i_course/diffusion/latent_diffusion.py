@@ -244,7 +244,7 @@ class LatentDiffusion:
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] -> latents, scaled. Raises ValueError for pictures of another form."""
+        """Pictures (B, 3, H, W) in [-1, 1], or uint8 (B, H, W, 3) -> latents, scaled. Raises ValueError for others."""
         return self.scale * self.autoencoder.encode(to_float(pictures).to(next(self.unet.parameters()))).float()
 
     @torch.no_grad()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from t2i_course.text.clip import CLIP, VARIANTS, TextTower
-from t2i_course.weights import fill, read_weights
+from t2i_course.weights import loaded
 
 from . import renamed
 from .torchscript import is_program, read_program
@@ -93,11 +92,12 @@ def text_alone(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _load(kind: type[nn.Module], weights: str | Path, variant: str, convert_state):
     if variant not in VARIANTS:
         raise ValueError(f"There is no CLIP {variant!r}. There are: {', '.join(VARIANTS)}.")
-    with torch.device("meta"):
+
+    def build():
         net = kind(VARIANTS[variant])
-    if kind is TextTower:
-        net.project = None
+        if kind is TextTower:
+            net.project = None
+        return net
+
     remedy = f"It must hold the CLIP {variant!r}, as a file of OpenAI, open_clip or transformers."
-    state = (read_program if is_program(weights) else read_weights)(weights, remedy)
-    fill(net, state, weights, remedy, convert_state, assign=True)
-    return net.requires_grad_(False).eval()
+    return loaded(build, weights, remedy, convert_state, read_program if is_program(weights) else None)
