@@ -26,8 +26,11 @@
 # *Walks through the lecture's row of boxes. It needs no GPU and no internet; the README says how long it runs.*
 
 # %%
+import os
 import random
 import time
+
+os.environ["KINETO_LOG_LEVEL"] = "99"  # before torch is imported: its profiler is not to tell of every start
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -21,10 +21,10 @@ class Discriminator(nn.Module):
     """Judges pictures of one size, with their captions and (`alone`) without. StackGAN and AttnGAN have it alike.
 
     `look` sees features (B, 8C, 4, 4) in pictures (B, 3, size, size); captions are vectors (B, text_dim). With
-    `matched` numbers in an embedding of a caption it also learns by `matching`.
+    `matched` numbers in an embedding of a caption it also learns by `matching`, and with `pairs` it judges those, too.
     """
 
-    def __init__(self, size: int, width: int, text_dim: int, alone: bool = True, matched: int = 0):
+    def __init__(self, size: int, width: int, text_dim: int, alone: bool = True, matched: int = 0, pairs: bool = False):
         super().__init__()
         c, leaky = width, nn.LeakyReLU(0.2)
 
@@ -43,6 +43,7 @@ class Discriminator(nn.Module):
         self.compare = nn.Sequential(*block(8 * c + text_dim, 8 * c, 3, 1), nn.Conv2d(8 * c, 1, 4))
         self.alone = nn.Conv2d(8 * c, 1, 4) if alone else None
         self.match = nn.Linear(8 * c * 4 * 4, matched) if matched else None
+        self.compare_pair = pair_judge(8 * c + text_dim) if pairs else None
 
     def judge(self, seen: Tensor, text: Tensor) -> Tensor:
         """Logits (B,): is this a true picture of this caption?"""
@@ -52,6 +53,10 @@ class Discriminator(nn.Module):
     def judge_alone(self, seen: Tensor) -> Tensor:
         """Logits (B,): is this a true picture?"""
         return self.alone(seen).flatten()
+
+    def judge_pair(self, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
+        """Logits (B,): are these two true pictures of this caption?"""
+        return self.compare_pair(torch.cat([apart(seen, again), text], 1)).flatten()
 
 
 def should_be(answer: float, logits: Tensor) -> Tensor:
@@ -89,6 +94,39 @@ def with_matching(
         return {"loss": loss, **terms}
     m = matching(d.match, seen, text, same)
     return {"loss": loss + weight * m, **terms, "matching": m}
+
+
+# --- pairs: no collapse -----------------------------------------------------------------------------------------------
+#
+# From one picture at a time D cannot tell that G draws the same one again for the same caption, whatever the noise; so
+# it does. D is therefore also shown two pictures of one caption at a time. "Improved Techniques for Training GANs",
+# Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, NIPS 2016, section 3.2, lets D compare each picture with all
+# of its batch; "PacGAN", Lin, Khetan, Fanti and Oh 2018, gives it several at once. Here they share a caption.
+
+
+def pair_judge(features: int) -> nn.Sequential:
+    """How two pictures differ, and their caption (B, features) -> logits (B, 1), high for two true pictures."""
+    return nn.Sequential(nn.Linear(features, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+
+
+def apart(seen: Tensor, again: Tensor) -> Tensor:
+    """What D sees in two pictures (B, C, H, W) -> how far they are apart in each channel (B, C), all places alike."""
+    return (seen - again).abs().mean((2, 3))
+
+
+NO_PAIRS = torch.arange(0), torch.arange(0)
+
+
+def pairs_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Numbers (K,) of all captions of a batch that are true of another picture, too, and of one such picture each."""
+    fits = batch.fits().fill_diagonal_(False)
+    first = fits.any(1).nonzero().flatten()
+    return (first, torch.multinomial(fits[first].float(), 1).flatten()) if len(first) else NO_PAIRS
+
+
+def pairs_should_be(answer: float, d: nn.Module, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
+    """As `should_be`, of D's logits for pairs of pictures of captions (B, E); 0 if there are none."""
+    return should_be(answer, d.judge_pair(seen, again, text)) if len(text) else text.sum()
 
 
 def among_others(batch: Batch, names: Sequence[str], k: int) -> tuple[list[str], Tensor]:
