@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,14 @@ from t2i_course.worlds.language import words as split_words
 from .damsm import DAMSM, WORLDS, read
 from .parts import (
     MATCHING_WEIGHT,
+    NO_PACKS,
     Discriminator,
     among_others,
     discriminator_loss,
     initialise,
     judged_together,
+    packs_of,
+    packs_should_be,
     should_be,
     told_apart,
     with_matching,
@@ -70,6 +73,7 @@ class Config:
     residuals: int = 2  # blocks of a refining stage
     damsm_weight: float = 5.0  # lambda
     match: bool = False  # the discriminators also learn by `matching`, and G from them: not in the paper
+    packed: bool = False  # and judge packs of two pictures, see parts.py: not in the paper
 
     def __post_init__(self):
         if self.stages < 1:
@@ -227,6 +231,7 @@ def losses(
     wrongs: int = 1,
     alone: bool = True,
     before_damsm: Callable[[Tensor], Tensor] = lambda pictures: pictures,
+    packs: tuple[Tensor, Tensor] = NO_PACKS,
 ) -> Iterator:
     """One step of all discriminators, then one of the generator.
 
@@ -235,29 +240,34 @@ def losses(
     only compared with. same (B + K, B): the captions that also fit other pictures. wrongs: so many wrong captions meet
     each picture. alone: whether pictures are also judged without their captions. before_damsm: what happens to pictures
     before the DAMSM, which is frozen, looks at them. If the discriminators can match, all also learn by `matching`.
+    packs: as of `packs_of`; their captions are drawn twice.
     """
     generator, discriminators, candidates = net["generator"], net["discriminators"], text[1]
-    words, sentence, mask = (part[: len(reals[0])] for part in text)
-    z = torch.randn(len(sentence), config.z_dim, device=sentence.device)
-    eps = torch.randn(len(sentence), config.condition_dim, device=sentence.device)
-    out = generator(z, eps, words, sentence, mask, stages=len(reals))
+    (first, second), n = packs, len(reals[0])
+    words, sentence, mask = (part[:n] for part in text)
+    z = torch.randn(n + len(first), config.z_dim, device=sentence.device)
+    eps = torch.randn(n + len(first), config.condition_dim, device=sentence.device)
+    out = generator(z, eps, *(torch.cat([part, part[first]]) for part in (words, sentence, mask)), stages=len(reals))
     stages = list(zip(config.sizes, discriminators, reals, out["pictures"], strict=False))
 
     terms = {}
     for size, d, real, drawn in stages:  # in one batch, lest batch norm tell true from drawn
-        seen, seen_drawn = d.look(torch.cat([real, drawn.detach()])).chunk(2)
+        seen, seen_drawn, again = d.look(torch.cat([real, drawn.detach()])).split([n, n, len(first)])
         loss = discriminator_loss(d, seen, seen_drawn, sentence, wrongs, alone)
+        loss = loss + packs_should_be(1.0, d, seen[first], seen[second], sentence[first])
+        loss = loss + packs_should_be(0.0, d, seen_drawn[first], again, sentence[first])
         terms[f"at {size}"] = with_matching(d, loss, seen, candidates, same=same)["loss"]
     yield "discriminators", {"loss": sum(terms.values()), **terms}
 
     discriminators.requires_grad_(False)  # they are asked, not taught: a third less work
     terms = {}
     for size, d, real, drawn in stages:
-        seen, seen_drawn = d.look(torch.cat([real, drawn])).chunk(2)
+        seen, seen_drawn, again = d.look(torch.cat([real, drawn])).split([n, n, len(first)])
         logits = judged_together(d.judge, seen, sentence, (seen_drawn, sentence), wrongs)[-1]
         loss = should_be(1.0, logits) + (should_be(1.0, d.judge_alone(seen_drawn)) if alone else 0)
+        loss = loss + packs_should_be(1.0, d, seen_drawn[first], again, sentence[first])
         terms[f"at {size}"] = with_matching(d, loss, seen_drawn, candidates, MATCHING_WEIGHT, same)["loss"]
-    found = damsm.losses(before_damsm(out["pictures"][-1]), *text, same)
+    found = damsm.losses(before_damsm(out["pictures"][-1][:n]), *text, same)
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + config.damsm_weight * sum(found.values()) + kl
     yield "generator", {"loss": loss, **terms, **found, "kl": kl}
@@ -284,7 +294,8 @@ def augmented(pictures: Tensor) -> Tensor:
 def build(config: Config) -> nn.ModuleDict:
     """A generator and one discriminator for each stage that have yet to be trained."""
     width, matched = config.discriminator_width, config.text_dim if config.match else 0
-    discriminators = (Discriminator(size, width, config.text_dim, matched=matched) for size in config.sizes)
+    options = {"matched": matched, "packed": config.packed}
+    discriminators = (Discriminator(size, width, config.text_dim, **options) for size in config.sizes)
     net = nn.ModuleDict({"generator": Generator(config), "discriminators": nn.ModuleList(discriminators)})
     initialise(net)
     return net
@@ -360,17 +371,17 @@ def recipe(
 
     Other than in the paper, pictures are compared with `others` besides the captions of their batch: of sixteen, two or
     three facts tell the right one. D is `ahead` of G by so many steps, each picture meets four wrong captions (six
-    while D is ahead), both learn at twice the rate and by `matching`, and the first weights let mu be heard through its
-    noise, as with StackGAN. Pictures are judged alone only from a step on, as most of them are bright: a flower at
-    night has to pass as a dim one first, which looks like none of them. The last stage joins late, as it costs more
-    than all the others; its D is not ahead, and until it joins the DAMSM looks at the stage before. Lambda is small:
-    with more, G paints what the DAMSM's eyes want to see before it has learned from D what a picture is. And the DAMSM
-    sees drawn pictures `augmented`.
+    while D is ahead), D also judges packs of two pictures, both learn at twice the rate and by `matching`, and the
+    first weights let mu be heard through its noise, as with StackGAN. Pictures are judged alone only from a step on, as
+    most of them are bright: a flower at night has to pass as a dim one first, which looks like none of them. The last
+    stage joins late, as it costs more than all the others; its D is not ahead, and until it joins the DAMSM looks at
+    the stage before. Lambda is small: with more, G paints what the DAMSM's eyes want to see before it has learned from
+    D what a picture is. And the DAMSM sees drawn pictures `augmented`.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
-    config, damsm, known = VARIANTS["small"], DAMSM.load(), vocabulary(*WORLDS)
+    config, damsm, known = replace(VARIANTS["small"], packed=True), DAMSM.load(), vocabulary(*WORLDS)
 
     def start():
         net = build(config)
@@ -396,7 +407,8 @@ def recipe(
         same = same.to(device)
         if step >= ahead:
             alone = step >= alone_from
-            yield from losses(net, damsm, reals, text, same, config, wrongs=4, alone=alone, before_damsm=augmented)
+            options = {"wrongs": 4, "alone": alone, "before_damsm": augmented, "packs": packs_of(batch)}
+            yield from losses(net, damsm, reals, text, same, config, **options)
         else:
             told, sentence = text[1][:batch_size], text[1]
             terms = {

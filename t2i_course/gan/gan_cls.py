@@ -31,13 +31,13 @@ from t2i_course.weights import load_weights
 
 from .parts import (
     MATCHING_WEIGHT,
-    NO_PAIRS,
+    NO_PACKS,
     apart,
     initialise,
     judged_together,
-    pair_judge,
-    pairs_of,
-    pairs_should_be,
+    pack_judge,
+    packs_of,
+    packs_should_be,
     should_be,
     told_apart,
     with_matching,
@@ -58,7 +58,7 @@ class Config:
     discriminator_width: int = 64
     coco: bool = False  # D as released for MS-COCO: activated after its third convolution, its text not normalised
     match: bool = False  # D also learns by `matching`, and G from it: not in the paper
-    pairs: bool = False  # D also judges pairs of pictures, see parts.py: not in the paper
+    packed: bool = False  # D also judges packs of two pictures, see parts.py: not in the paper
 
 
 VARIANTS = {
@@ -140,7 +140,7 @@ class Discriminator(nn.Module):
             nn.Conv2d(8 * c, 1, 4),
         )
         self.match = nn.Linear(8 * c * 4 * 4, config.text_dim) if config.match else None
-        self.compare_pair = pair_judge(8 * c + config.projected) if config.pairs else None
+        self.compare_pack = pack_judge(8 * c + config.projected) if config.packed else None
         initialise(self)
 
     def forward(self, pictures: Tensor, text: Tensor) -> Tensor:
@@ -151,9 +151,9 @@ class Discriminator(nn.Module):
         asked = self.project(text)[:, :, None, None].expand(-1, -1, 4, 4)  # (B, P, 4, 4)
         return self.compare(torch.cat([seen, asked], 1)).flatten()  # (B,)
 
-    def judge_pair(self, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
+    def judge_pack(self, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
         """Logits (B,), high for two true pictures of one caption, from what was seen in both."""
-        return self.compare_pair(torch.cat([apart(seen, again), self.project(text)], 1)).flatten()
+        return self.compare_pack(torch.cat([apart(seen, again), self.project(text)], 1)).flatten()
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -178,13 +178,13 @@ def losses(
     matching_aware: bool = True,
     interpolate: bool = True,
     wrongs: int = 1,
-    pairs: tuple[Tensor, Tensor] = NO_PAIRS,
+    packs: tuple[Tensor, Tensor] = NO_PACKS,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G. The paper's four variants are `matching_aware` and `interpolate`, on or off.
 
     real (B, 3, 64, 64): true pictures; text (B, E): the embeddings of their captions. `wrongs`: with how many wrong
-    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`. pairs:
-    numbers (K,) of captions, and of other pictures that they are true of; they are drawn twice, and D judges pairs.
+    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`. packs:
+    as of `packs_of`; their captions are drawn twice.
     """
     generator, discriminator = net["generator"], net["discriminator"]
     wrongs = wrongs if matching_aware else 0
@@ -192,14 +192,14 @@ def losses(
     def draw(text):
         return generator(torch.randn(len(text), config.z_dim, device=text.device), text)
 
-    first, second = pairs
+    first, second = packs
     drawn, seen = draw(torch.cat([text, text[first]])), discriminator.look(real)
     seen_drawn, again = discriminator.look(drawn.detach()).split([len(text), len(first)])
     logits = judged_together(discriminator.judge, seen, text, (seen_drawn, text), wrongs)
-    alike = pairs_should_be(1.0, discriminator, seen[first], seen[second], text[first])
-    alike = alike + pairs_should_be(0.0, discriminator, seen_drawn[first], again, text[first])
+    alike = packs_should_be(1.0, discriminator, seen[first], seen[second], text[first])
+    alike = alike + packs_should_be(0.0, discriminator, seen_drawn[first], again, text[first])
     loss = discriminator_loss(*logits) + alike
-    yield "discriminator", with_matching(discriminator, loss, seen, text, pairs=alike)
+    yield "discriminator", with_matching(discriminator, loss, seen, text, packs=alike)
 
     text_drawn = text
     if interpolate:
@@ -208,9 +208,9 @@ def losses(
     discriminator.requires_grad_(False)  # it is asked, not taught: a third less work
     seen_drawn, again = discriminator.look(drawn).split([len(text_drawn), len(first)])
     logits = judged_together(discriminator.judge, seen.detach(), text, (seen_drawn, text_drawn), wrongs)
-    alike = pairs_should_be(1.0, discriminator, seen_drawn[first], again, text[first])
+    alike = packs_should_be(1.0, discriminator, seen_drawn[first], again, text[first])
     loss = should_be(1.0, logits[-1]) + alike
-    yield "generator", with_matching(discriminator, loss, seen_drawn, text_drawn, MATCHING_WEIGHT, pairs=alike)
+    yield "generator", with_matching(discriminator, loss, seen_drawn, text_drawn, MATCHING_WEIGHT, packs=alike)
     discriminator.requires_grad_(True)
 
 
@@ -288,23 +288,23 @@ def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_
     Seven things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
     D is ahead); all pairs are judged as one batch; both learn at twice the rate; the weights that draw are a moving
-    average; D also judges pairs, lest G draw one picture of each caption; and, above all, both learn by `matching`.
-    "gan_cls_plain" does without the last one, too.
+    average; D also judges packs of two pictures, lest G draw one of each caption; and, above all, both learn by
+    `matching`. "gan_cls_plain" does without the last one, too.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
-    config, encoder = replace(VARIANTS["small"], pairs=True), CharCNNRNN.load("small")
+    config, encoder = replace(VARIANTS["small"], packed=True), CharCNNRNN.load("small")
     if name == "gan_cls_plain":
         config = replace(config, match=False)
 
     def small_losses(net, numbered):
         step, batch = numbered
-        pairs = pairs_of(batch)
-        text = several_captions(encoder.to(batch.pictures.device), batch, alone=pairs[0])
+        packs = packs_of(batch)
+        text = several_captions(encoder.to(batch.pictures.device), batch, alone=packs[0])
         if step >= ahead:
-            yield from losses(net, batch.pictures, text, config, wrongs=4, pairs=pairs)
+            yield from losses(net, batch.pictures, text, config, wrongs=4, packs=packs)
         else:
             yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text)
 
@@ -331,5 +331,5 @@ def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_
         evaluate=lambda net: caption_accuracies(draw(net), WORLDS),
         sample=lambda net, step: sample_sheet(draw(net), WORLDS),
         every=1000,
-        leave_out=("discriminator.compare_pair.",),
+        leave_out=("discriminator.compare_pack.",),
     )

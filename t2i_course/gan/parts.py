@@ -15,16 +15,19 @@ from t2i_course.worlds.base import PICTURES, Batch
 
 LOGIT_SCALE = 12.0  # of the comparison within a batch: what cosines are multiplied by
 MATCHING_WEIGHT = 2.0  # of `matching` in the loss of a generator
+NO_PACKS = torch.arange(0), torch.arange(0)  # see `packs_of`
 
 
 class Discriminator(nn.Module):
     """Judges pictures of one size, with their captions and (`alone`) without. StackGAN and AttnGAN have it alike.
 
     `look` sees features (B, 8C, 4, 4) in pictures (B, 3, size, size); captions are vectors (B, text_dim). With
-    `matched` numbers in an embedding of a caption it also learns by `matching`, and with `pairs` it judges those, too.
+    `matched` numbers in an embedding of a caption it also learns by `matching`; if it is `packed` it also judges packs.
     """
 
-    def __init__(self, size: int, width: int, text_dim: int, alone: bool = True, matched: int = 0, pairs: bool = False):
+    def __init__(
+        self, size: int, width: int, text_dim: int, alone: bool = True, matched: int = 0, packed: bool = False
+    ):
         super().__init__()
         c, leaky = width, nn.LeakyReLU(0.2)
 
@@ -43,7 +46,7 @@ class Discriminator(nn.Module):
         self.compare = nn.Sequential(*block(8 * c + text_dim, 8 * c, 3, 1), nn.Conv2d(8 * c, 1, 4))
         self.alone = nn.Conv2d(8 * c, 1, 4) if alone else None
         self.match = nn.Linear(8 * c * 4 * 4, matched) if matched else None
-        self.compare_pair = pair_judge(8 * c + text_dim) if pairs else None
+        self.compare_pack = pack_judge(8 * c + text_dim) if packed else None
 
     def judge(self, seen: Tensor, text: Tensor) -> Tensor:
         """Logits (B,): is this a true picture of this caption?"""
@@ -54,9 +57,9 @@ class Discriminator(nn.Module):
         """Logits (B,): is this a true picture?"""
         return self.alone(seen).flatten()
 
-    def judge_pair(self, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
+    def judge_pack(self, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
         """Logits (B,): are these two true pictures of this caption?"""
-        return self.compare_pair(torch.cat([apart(seen, again), text], 1)).flatten()
+        return self.compare_pack(torch.cat([apart(seen, again), text], 1)).flatten()
 
 
 def should_be(answer: float, logits: Tensor) -> Tensor:
@@ -96,15 +99,16 @@ def with_matching(
     return {"loss": loss + weight * m, **terms, "matching": m}
 
 
-# --- pairs: no collapse -----------------------------------------------------------------------------------------------
+# --- packs, against collapse ------------------------------------------------------------------------------------------
 #
-# From one picture at a time D cannot tell that G draws the same one again for the same caption, whatever the noise; so
-# it does. D is therefore also shown two pictures of one caption at a time. "Improved Techniques for Training GANs",
-# Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, NIPS 2016, section 3.2, lets D compare each picture with all
-# of its batch; "PacGAN", Lin, Khetan, Fanti and Oh 2018, gives it several at once. Here they share a caption.
+# A D that sees one picture at a time cannot tell that G draws the same one of a caption again, whatever the noise; so G
+# does. "Improved Techniques for Training GANs", Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, NIPS 2016,
+# section 3.2, let D compare a picture with its batch; "PacGAN: The Power of Two Samples in Generative Adversarial
+# Networks", Lin, Khetan, Fanti and Oh, NeurIPS 2018, let it judge packs of pictures. Ours are two pictures of one
+# caption: two drawn ones should differ as two true ones do, in what the caption leaves open.
 
 
-def pair_judge(features: int) -> nn.Sequential:
+def pack_judge(features: int) -> nn.Sequential:
     """How two pictures differ, and their caption (B, features) -> logits (B, 1), high for two true pictures."""
     return nn.Sequential(nn.Linear(features, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
 
@@ -114,19 +118,16 @@ def apart(seen: Tensor, again: Tensor) -> Tensor:
     return (seen - again).abs().mean((2, 3))
 
 
-NO_PAIRS = torch.arange(0), torch.arange(0)
-
-
-def pairs_of(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Numbers (K,) of all captions of a batch that are true of another picture, too, and of one such picture each."""
+def packs_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Numbers (P,) of all captions of a batch that are true of another picture, too, and of one such picture each."""
     fits = batch.fits().fill_diagonal_(False)
     first = fits.any(1).nonzero().flatten()
-    return (first, torch.multinomial(fits[first].float(), 1).flatten()) if len(first) else NO_PAIRS
+    return (first, torch.multinomial(fits[first].float(), 1).flatten()) if len(first) else NO_PACKS
 
 
-def pairs_should_be(answer: float, d: nn.Module, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
-    """As `should_be`, of D's logits for pairs of pictures of captions (B, E); 0 if there are none."""
-    return should_be(answer, d.judge_pair(seen, again, text)) if len(text) else text.sum()
+def packs_should_be(answer: float, d: nn.Module, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
+    """As `should_be`, of D's logits for packs of pictures of captions (P, E); 0 if there are none."""
+    return should_be(answer, d.judge_pack(seen, again, text)) if len(text) else text.sum()
 
 
 def among_others(batch: Batch, names: Sequence[str], k: int) -> tuple[list[str], Tensor]:

@@ -31,14 +31,14 @@ from t2i_course.weights import load_weights
 
 from .parts import (
     MATCHING_WEIGHT,
-    NO_PAIRS,
+    NO_PACKS,
     Discriminator,
     among_others,
     discriminator_loss,
     initialise,
     judged_together,
-    pairs_of,
-    pairs_should_be,
+    packs_of,
+    packs_should_be,
     should_be,
     told_apart,
     with_matching,
@@ -63,7 +63,7 @@ class Config:
     residuals: int = 2  # blocks in Stage II
     rectified: bool = True  # mu and log sigma^2 leave a ReLU, so sigma >= 1: in the released code, not in the paper
     match: bool = False  # D also learns by `matching`, and G from it: not in the paper
-    pairs: bool = False  # D also judges pairs of pictures, see parts.py: not in the paper
+    packed: bool = False  # D also judges packs of two pictures, see parts.py: not in the paper
 
     def __post_init__(self):
         if self.size < 64 or self.size & (self.size - 1):
@@ -204,7 +204,7 @@ def build(config: Config, stage: int) -> nn.ModuleDict:
     generator = (StageI if stage == 1 else StageII)(config)
     size = 64 if stage == 1 else config.size
     matched = config.text_dim if config.match else 0
-    options = {"alone": stage == 2, "matched": matched, "pairs": config.pairs}
+    options = {"alone": stage == 2, "matched": matched, "packed": config.packed}
     d = Discriminator(size, config.discriminator_width, config.condition_dim, **options)
     net = nn.ModuleDict({"generator": generator, "discriminator": d})
     initialise(net)
@@ -223,18 +223,18 @@ def losses(
     astray: float = 0.0,
     candidates: Tensor | None = None,
     same: Tensor | None = None,
-    pairs: tuple[Tensor, Tensor] = NO_PAIRS,
+    packs: tuple[Tensor, Tensor] = NO_PACKS,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions.
 
     astray: the share of Stage II's sketches that were made for the caption of a neighbour; it must correct them. If D
     can match, both also learn by `matching`, among candidates (B + K, E), of which the first are captions of the true
-    pictures, and same (B + K, B) says which others fit them; without candidates, among text. pairs: numbers (K,) of
-    captions, and of other pictures that they are true of; they are drawn twice, and D judges pairs.
+    pictures, and same (B + K, B) says which others fit them; without candidates, among text. packs: as of `packs_of`;
+    their captions are drawn twice.
     """
     generator, d, n = net["generator"], net["discriminator"], len(text)
     candidates = text if candidates is None else candidates
-    first, second = pairs
+    first, second = packs
     text = torch.cat([text, text[first]])
 
     def random(dim):
@@ -248,17 +248,17 @@ def losses(
     out = generator(*noises, *told)
     mu, seen = out["mu"].detach()[:n], d.look(real)
     seen_drawn, again = d.look(out["picture"].detach()).split([n, len(first)])
-    alike = pairs_should_be(1.0, d, seen[first], seen[second], mu[first])
-    alike = alike + pairs_should_be(0.0, d, seen_drawn[first], again, mu[first])
+    alike = packs_should_be(1.0, d, seen[first], seen[second], mu[first])
+    alike = alike + packs_should_be(0.0, d, seen_drawn[first], again, mu[first])
     loss = discriminator_loss(d, seen, seen_drawn, mu, wrongs) + alike
-    yield "discriminator", with_matching(d, loss, seen, candidates, same=same, pairs=alike)
+    yield "discriminator", with_matching(d, loss, seen, candidates, same=same, packs=alike)
 
     d.requires_grad_(False)  # it is asked, not taught: a third less work
     seen_drawn, again = d.look(out["picture"]).split([n, len(first)])
     terms = {"caption": should_be(1.0, judged_together(d.judge, seen.detach(), mu, (seen_drawn, mu), wrongs)[-1])}
     if d.alone is not None:
         terms["alone"] = should_be(1.0, d.judge_alone(seen_drawn))
-    terms["pairs"] = pairs_should_be(1.0, d, seen_drawn[first], again, mu[first])
+    terms["packs"] = packs_should_be(1.0, d, seen_drawn[first], again, mu[first])
     kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
     loss = sum(terms.values()) + KL_WEIGHT * kl
     yield "generator", with_matching(d, loss, seen_drawn, candidates, MATCHING_WEIGHT, same, **terms, kl=kl)
@@ -329,16 +329,16 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "")
     enlarge them, and does not read. And of the sixteen captions in its batches two or three facts tell the right one,
     so its pictures are compared with `others` besides. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in
     which it learns which captions are right, each picture meets four wrong captions (six while D is ahead), both learn
-    at twice the rate, and by `matching`, the D of Stage I also judges pairs, lest there be one sketch for each caption,
-    and the weights that draw are a moving average. And the first weights let mu
-    be heard through its noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II
-    sketches with, if not those that ship.
+    at twice the rate, and by `matching`, the D of Stage I also judges packs of two sketches, lest there be one of each
+    caption, and the weights that draw are a moving average. And the first weights let mu be heard through its noise, in
+    which our encoder's small numbers would be drowned. stage1: the weights that Stage II sketches with, if not those
+    that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
     config, encoder, stage = VARIANTS["small"], CharCNNRNN.load("small"), int(name[-1])
-    config = replace(config, pairs=stage == 1)
+    config = replace(config, packed=stage == 1)
     if stage1 and stage == 1:
         raise ValueError("Stage I sketches with its own weights: stage1 is for stackgan_2.")
     if others != 112 and stage == 1:
@@ -362,8 +362,8 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "")
 
     def small_losses(net, numbered):
         step, batch = numbered
-        pairs = pairs_of(batch) if config.pairs else NO_PAIRS
-        text = candidates = several_captions(encoder.to(batch.pictures.device), batch, alone=pairs[0])
+        packs = packs_of(batch) if config.packed else NO_PACKS
+        text = candidates = several_captions(encoder.to(batch.pictures.device), batch, alone=packs[0])
         same = None
         if stage == 2:
             captions, same = among_others(batch, WORLDS, others)
@@ -372,7 +372,7 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "")
                 candidates = encoder.encode(captions).float()
         if step >= ahead:
             among = {"candidates": candidates, "same": same}
-            yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25, pairs=pairs, **among)
+            yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25, packs=packs, **among)
         else:
             mu = net["generator"].augment(text)[0].detach()
             yield "discriminator", told_apart(net["discriminator"], batch.pictures, mu, candidates, same)

@@ -11,6 +11,8 @@ from t2i_course.gan.parts import (
     judged_together,
     matching,
     matching_loss,
+    packs_of,
+    packs_should_be,
     should_be,
     told_apart,
     with_matching,
@@ -151,3 +153,37 @@ def test_kl_is_that_of_torch():
 def test_should_be():
     assert should_be(1.0, torch.tensor([0.0])).item() == pytest.approx(0.6931, abs=1e-4)
     assert should_be(0.0, torch.tensor([-20.0])) < 1e-6 < should_be(1.0, torch.tensor([-20.0]))
+
+
+def test_a_pack_is_two_pictures_of_a_caption_that_is_true_of_both():
+    torch.manual_seed(0)
+    batch = next(mixed_batches(("flowers", "birds"), "val", 32, 48, n=100))
+    first, second = packs_of(batch)
+    assert len(first) > 5
+    assert (first != second).all()
+    for i, j in zip(first.tolist(), second.tolist(), strict=True):
+        assert batch.facts[i].items() <= batch.truth[j].items()
+    another = batch.fits().fill_diagonal_(False).any(1)
+    assert first.tolist() == another.nonzero().flatten().tolist()  # each such caption once
+    lonely = next(mixed_batches(("flowers", "birds"), "val", 32, 2, n=2))  # one picture of each world
+    assert [len(numbers) for numbers in packs_of(lonely)] == [0, 0]
+
+
+def test_packs_give_a_generator_away_that_draws_one_picture_of_a_caption():
+    """Each drawn picture is a true one, so one at a time nothing is wrong with them."""
+    torch.manual_seed(0)
+    d = Discriminator(32, width=2, text_dim=4, packed=True)
+    optimiser = torch.optim.Adam(d.compare_pack.parameters(), 1e-2)
+    text = torch.randn(64, 4)
+    for _ in range(60):
+        seen, again = torch.randn(2, 64, 16, 4, 4)
+        loss = packs_should_be(1.0, d, seen, again, text) + packs_should_be(0.0, d, seen, seen, text)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.1  # 2 ln 2 by guessing
+    more = (seen + 0.5 * torch.randn_like(seen)).requires_grad_(True)
+    packs_should_be(1.0, d, seen, more, text).backward()
+    farther = (more - 0.1 * more.grad.sign()).detach()
+    assert (farther - seen).abs().mean() > (more - seen).abs().mean()  # so they are driven apart
+    assert packs_should_be(1.0, d, seen[:0], seen[:0], text[:0]) == 0
