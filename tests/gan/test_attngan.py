@@ -12,7 +12,7 @@ from t2i_course import worlds
 from t2i_course.gan import attngan
 from t2i_course.gan.attngan import VARIANTS, AttnGAN, Gate, Generator, NextStage
 from t2i_course.gan.damsm import DAMSM, read, small_config
-from t2i_course.gan.parts import judged_together
+from t2i_course.gan.parts import NO_PACKS, judged_together
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds import UnknownWord
 from tests.gan.test_damsm import full_size
@@ -128,13 +128,15 @@ def test_discriminator_loss_is_that_of_the_release():
 
 @pytest.mark.parametrize("stages", [1, 3])
 @pytest.mark.parametrize("match", [True, False])
-def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages, match):
+@pytest.mark.parametrize("packed", [True, False])
+def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages, match, packed):
     torch.manual_seed(0)
-    config = replace(TINY, match=match)
+    config = replace(TINY, match=match, packed=packed)
     net, text = attngan.build(config).train(), some_text()
     reals = [torch.randn(3, 3, size, size) for size in config.sizes[:stages]]
     text = (text[0].requires_grad_(), *text[1:])
-    steps = attngan.losses(net, damsm, reals, text, torch.zeros(3, 3, dtype=torch.bool), config)
+    packs = (torch.tensor([1]), torch.tensor([0])) if packed else NO_PACKS
+    steps = attngan.losses(net, damsm, reals, text, torch.zeros(3, 3, dtype=torch.bool), config, packs=packs)
     name, terms = next(steps)
     assert name == "discriminators"
     assert set(terms) == {"loss", *(f"at {size}" for size in config.sizes[:stages])}

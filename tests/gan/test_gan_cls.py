@@ -123,6 +123,34 @@ def test_the_four_variants_of_the_paper(matching_aware, interpolate, match, monk
     assert all(p.requires_grad for p in net["discriminator"].parameters())
 
 
+def test_a_pack_is_two_true_pictures_or_one_caption_drawn_twice():
+    torch.manual_seed(0)
+    config = replace(TINY, packed=True)
+    net, real, text, shown = gan_cls.build(config), some_pictures(), torch.randn(4, TINY.text_dim), []
+    drawn = []
+    net["generator"].register_forward_hook(lambda _, args, out: drawn.append((args[1], out.detach())))
+    d = net["discriminator"]
+    judge = d.judge_pack
+    d.judge_pack = lambda *pack: (shown.append(pack), judge(*pack))[1]
+    steps = gan_cls.losses(net, real, text, config, packs=(torch.tensor([0, 3]), torch.tensor([2, 1])))
+    _, terms = next(steps)
+    seen = d.look(real)
+    (true, other, of), (once, again, asked) = shown
+    torch.testing.assert_close((true, other), (seen[[0, 3]], seen[[2, 1]]))
+    assert torch.equal(drawn[0][0], text[[0, 1, 2, 3, 0, 3]])
+    pictures = d.look(drawn[0][1])
+    torch.testing.assert_close((once, again), (pictures[[0, 3]], pictures[4:]))
+    assert torch.equal(of, text[[0, 3]])
+    assert torch.equal(asked, of)
+    terms["loss"].backward()
+    assert all(p.grad is not None for p in d.parameters())
+    net.zero_grad()
+    _, terms = next(steps)
+    terms["packs"].backward()
+    assert all(p.grad is not None for p in net["generator"].parameters())
+    assert all(p.grad is None for p in d.parameters())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["full", "full_coco"])
 def test_one_training_step_at_full_size(variant):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from t2i_course.gan import stackgan
-from t2i_course.gan.parts import judged_together
+from t2i_course.gan.parts import NO_PACKS, judged_together
 from t2i_course.gan.stackgan import VARIANTS, StackGAN, StageI, StageII, condition
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN
 from t2i_course.worlds import UnknownWord, mixed_batches
@@ -51,10 +51,12 @@ def test_as_released_the_noise_never_falls_below_one_but_in_ours_it_may():
 
 @pytest.mark.parametrize("stage", [1, 2])
 @pytest.mark.parametrize("match", [True, False])
-def test_losses_reach_all_that_is_trained_and_nothing_else(stage, match):
-    config = replace(TINY, match=match)
+@pytest.mark.parametrize("packed", [True, False])
+def test_losses_reach_all_that_is_trained_and_nothing_else(stage, match, packed):
+    config = replace(TINY, match=match, packed=packed)
     net, (real, text) = stackgan.build(config, stage).train(), inputs(stage)
-    steps = stackgan.losses(net, real, text, config)
+    packs = (torch.tensor([1]), torch.tensor([0])) if packed else NO_PACKS
+    steps = stackgan.losses(net, real, text, config, packs=packs)
     frozen = net["generator"].stage1 if stage == 2 else None
     before = {k: t.clone() for k, t in frozen.state_dict().items()} if frozen else {}
     for part in ("discriminator", "generator"):
@@ -68,6 +70,7 @@ def test_losses_reach_all_that_is_trained_and_nothing_else(stage, match):
                 assert (p.grad is not None) == trained, f"{other}.{k}"
         assert set(terms) >= ({"loss"} if part == "discriminator" else {"loss", "caption", "kl"})
         assert ("matching" in terms) == match
+        assert (terms["packs"] > 0) == packed
     assert ("alone" in terms) == (stage == 2)
     assert next(steps, None) is None
     for k, t in before.items():  # nor did its batch norm learn anything
