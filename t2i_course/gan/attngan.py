@@ -366,12 +366,13 @@ def recipe(
     last_stage_from: int = 6000,
     batch_size: int = 16,
     others: int = 112,
+    packed: bool = True,
 ) -> Recipe:
     """How the small AttnGAN is trained, on flowers and birds, with a frozen DAMSM: pictures of 32, 64 and 128.
 
     Other than in the paper, pictures are compared with `others` besides the captions of their batch: of sixteen, two or
     three facts tell the right one. D is `ahead` of G by so many steps, each picture meets four wrong captions (six
-    while D is ahead), D also judges packs of two pictures, both learn at twice the rate and by `matching`, and the
+    while D is ahead), both learn at twice the rate and by `matching`, D also judges packs unless packed=False, and the
     first weights let mu be heard through its noise, as with StackGAN. Pictures are judged alone only from a step on, as
     most of them are bright: a flower at night has to pass as a dim one first, which looks like none of them. The last
     stage joins late, as it costs more than all the others; its D is not ahead, and until it joins the DAMSM looks at
@@ -381,7 +382,7 @@ def recipe(
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
-    config, damsm, known = replace(VARIANTS["small"], packed=True), DAMSM.load(), vocabulary(*WORLDS)
+    config, damsm, known = replace(VARIANTS["small"], packed=packed), DAMSM.load(), vocabulary(*WORLDS)
 
     def start():
         net = build(config)
@@ -407,8 +408,9 @@ def recipe(
         same = same.to(device)
         if step >= ahead:
             alone = step >= alone_from
-            options = {"wrongs": 4, "alone": alone, "before_damsm": augmented, "packs": packs_of(batch)}
-            yield from losses(net, damsm, reals, text, same, config, **options)
+            options = {"wrongs": 4, "alone": alone, "before_damsm": augmented}
+            packs = packs_of(batch) if packed else NO_PACKS
+            yield from losses(net, damsm, reals, text, same, config, packs=packs, **options)
         else:
             told, sentence = text[1][:batch_size], text[1]
             terms = {

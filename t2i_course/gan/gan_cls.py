@@ -282,26 +282,28 @@ def build(config: Config) -> nn.ModuleDict:
 # --- the recipe of the small one --------------------------------------------------------------------------------------
 
 
-def recipe(name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48) -> Recipe:
+def recipe(
+    name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48, packed: bool = True
+) -> Recipe:
     """How the small GAN-INT-CLS is trained, on flowers and birds at 64x64, captions read by the frozen encoder.
 
     Seven things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
     D is ahead); all pairs are judged as one batch; both learn at twice the rate; the weights that draw are a moving
-    average; D also judges packs of two pictures, lest G draw one of each caption; and, above all, both learn by
-    `matching`. "gan_cls_plain" does without the last one, too.
+    average; unless packed=False D also judges packs of two pictures, lest G draw one of each caption; and, above all,
+    both learn by `matching`. "gan_cls_plain" does without the last one, too.
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
-    config, encoder = replace(VARIANTS["small"], packed=True), CharCNNRNN.load("small")
+    config, encoder = replace(VARIANTS["small"], packed=packed), CharCNNRNN.load("small")
     if name == "gan_cls_plain":
         config = replace(config, match=False)
 
     def small_losses(net, numbered):
         step, batch = numbered
-        packs = packs_of(batch)
+        packs = packs_of(batch) if packed else NO_PACKS
         text = several_captions(encoder.to(batch.pictures.device), batch, alone=packs[0])
         if step >= ahead:
             yield from losses(net, batch.pictures, text, config, wrongs=4, packs=packs)

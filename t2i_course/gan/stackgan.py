@@ -322,27 +322,29 @@ class StackGAN:
 # --- the recipes of the small one -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, ahead: int = 1000, others: int = 112, stage1: str = "") -> Recipe:
+def recipe(name: str, *, ahead: int = 1000, others: int = 112, packed: bool = True, stage1: str = "") -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
     A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns to
     enlarge them, and does not read. And of the sixteen captions in its batches two or three facts tell the right one,
     so its pictures are compared with `others` besides. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in
     which it learns which captions are right, each picture meets four wrong captions (six while D is ahead), both learn
-    at twice the rate, and by `matching`, the D of Stage I also judges packs of two sketches, lest there be one of each
-    caption, and the weights that draw are a moving average. And the first weights let mu be heard through its noise, in
-    which our encoder's small numbers would be drowned. stage1: the weights that Stage II sketches with, if not those
-    that ship.
+    at twice the rate, and by `matching`, the weights that draw are a moving average, and unless packed=False the D of
+    Stage I also judges packs of two sketches, lest there be one of each caption. And the first weights let mu be heard
+    through its noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II sketches
+    with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
     config, encoder, stage = VARIANTS["small"], CharCNNRNN.load("small"), int(name[-1])
-    config = replace(config, packed=stage == 1)
+    config = replace(config, packed=packed and stage == 1)
     if stage1 and stage == 1:
         raise ValueError("Stage I sketches with its own weights: stage1 is for stackgan_2.")
     if others != 112 and stage == 1:
         raise ValueError("Stage I is compared with its batch alone: others is for stackgan_2.")
+    if not packed and stage == 2:
+        raise ValueError("The pictures of Stage II vary as their sketches do: packed is for stackgan_1.")
     size, batch_size = (64, 32) if stage == 1 else (config.size, 16)
 
     def start():

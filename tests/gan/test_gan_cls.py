@@ -151,6 +151,16 @@ def test_a_pack_is_two_true_pictures_or_one_caption_drawn_twice():
     assert all(p.grad is None for p in d.parameters())
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_recipe_packs_unless_it_is_told_not_to(packed):
+    recipe = gan_cls.recipe(ahead=0, batch_size=16, packed=packed)
+    torch.manual_seed(0)
+    net, batch = recipe.build(), next(recipe.batches(0, 0))
+    _, terms = next(recipe.losses(net, batch))
+    assert (terms["packs"] > 0) == packed
+    assert (net["discriminator"].compare_pack is not None) == packed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["full", "full_coco"])
 def test_one_training_step_at_full_size(variant):
