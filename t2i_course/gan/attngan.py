@@ -42,7 +42,6 @@ from t2i_course.worlds.language import words as split_words
 from .damsm import DAMSM, WORLDS, read
 from .parts import (
     MATCHING_WEIGHT,
-    NO_PACKS,
     Discriminator,
     among_others,
     discriminator_loss,
@@ -231,19 +230,19 @@ def losses(
     wrongs: int = 1,
     alone: bool = True,
     before_damsm: Callable[[Tensor], Tensor] = lambda pictures: pictures,
-    packs: tuple[Tensor, Tensor] = NO_PACKS,
 ) -> Iterator:
     """One step of all discriminators, then one of the generator.
 
     reals: true pictures at the size of each stage; if there are fewer, only the first stages draw and learn. text:
     words, sentence and mask as `damsm.read` gives them, of the pictures' captions and perhaps of K others, which are
-    only compared with. same (B + K, B): the captions that also fit other pictures. wrongs: so many wrong captions meet
-    each picture. alone: whether pictures are also judged without their captions. before_damsm: what happens to pictures
-    before the DAMSM, which is frozen, looks at them. If the discriminators can match, all also learn by `matching`.
-    packs: as of `packs_of`; their captions are drawn twice.
+    only compared with. same (B + K, B): the captions that also fit other pictures; for packed discriminators, those of
+    the B are drawn twice. wrongs: so many wrong captions meet each picture. alone: whether pictures are also judged
+    without their captions. before_damsm: what happens to pictures before the DAMSM, which is frozen, looks at them. If
+    the discriminators can match, all also learn by `matching`.
     """
     generator, discriminators, candidates = net["generator"], net["discriminators"], text[1]
-    (first, second), n = packs, len(reals[0])
+    n = len(reals[0])
+    first, second = packs_of(same[:n] if config.packed else None)
     words, sentence, mask = (part[:n] for part in text)
     z = torch.randn(n + len(first), config.z_dim, device=sentence.device)
     eps = torch.randn(n + len(first), config.condition_dim, device=sentence.device)
@@ -267,8 +266,9 @@ def losses(
         loss = should_be(1.0, logits) + (should_be(1.0, d.judge_alone(seen_drawn)) if alone else 0)
         loss = loss + packs_should_be(1.0, d, seen_drawn[first], again, sentence[first])
         terms[f"at {size}"] = with_matching(d, loss, seen_drawn, candidates, MATCHING_WEIGHT, same)["loss"]
+    mu, logvar = (out[name][:n].float() for name in ("mu", "logvar"))
     found = damsm.losses(before_damsm(out["pictures"][-1][:n]), *text, same)
-    kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
+    kl = kl_to_standard_normal(mu, logvar)
     loss = sum(terms.values()) + config.damsm_weight * sum(found.values()) + kl
     yield "generator", {"loss": loss, **terms, **found, "kl": kl}
     discriminators.requires_grad_(True)
@@ -408,9 +408,7 @@ def recipe(
         same = same.to(device)
         if step >= ahead:
             alone = step >= alone_from
-            options = {"wrongs": 4, "alone": alone, "before_damsm": augmented}
-            packs = packs_of(batch) if packed else NO_PACKS
-            yield from losses(net, damsm, reals, text, same, config, packs=packs, **options)
+            yield from losses(net, damsm, reals, text, same, config, wrongs=4, alone=alone, before_damsm=augmented)
         else:
             told, sentence = text[1][:batch_size], text[1]
             terms = {

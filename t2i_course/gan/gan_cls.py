@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2i_course.nn.noise import noise
@@ -31,7 +32,6 @@ from t2i_course.weights import load_weights
 
 from .parts import (
     MATCHING_WEIGHT,
-    NO_PACKS,
     apart,
     initialise,
     judged_together,
@@ -178,13 +178,14 @@ def losses(
     matching_aware: bool = True,
     interpolate: bool = True,
     wrongs: int = 1,
-    packs: tuple[Tensor, Tensor] = NO_PACKS,
+    fits: Tensor | None = None,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G. The paper's four variants are `matching_aware` and `interpolate`, on or off.
 
     real (B, 3, 64, 64): true pictures; text (B, E): the embeddings of their captions. `wrongs`: with how many wrong
-    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`. packs:
-    as of `packs_of`; their captions are drawn twice.
+    captions each true picture is shown to D (the paper: one). If D can match, both also learn by `matching`.
+    fits (B, B), bool: which captions are true of other pictures, too. For `matching` these are not wrong, and if D is
+    packed, they are drawn twice.
     """
     generator, discriminator = net["generator"], net["discriminator"]
     wrongs = wrongs if matching_aware else 0
@@ -192,25 +193,30 @@ def losses(
     def draw(text):
         return generator(torch.randn(len(text), config.z_dim, device=text.device), text)
 
-    first, second = packs
-    drawn, seen = draw(torch.cat([text, text[first]])), discriminator.look(real)
-    seen_drawn, again = discriminator.look(drawn.detach()).split([len(text), len(first)])
+    n, (first, second) = len(text), packs_of(fits)
+    drawn = draw(torch.cat([text, text[first]]))
+    # In one batch: in batches of their own, batch norm makes true and drawn pictures differ, and differ as much.
+    seen, seen_drawn, again = discriminator.look(torch.cat([real, drawn.detach()])).split([n, n, len(first)])
     logits = judged_together(discriminator.judge, seen, text, (seen_drawn, text), wrongs)
-    alike = packs_should_be(1.0, discriminator, seen[first], seen[second], text[first])
-    alike = alike + packs_should_be(0.0, discriminator, seen_drawn[first], again, text[first])
-    loss = discriminator_loss(*logits) + alike
-    yield "discriminator", with_matching(discriminator, loss, seen, text, packs=alike)
+    of_packs = packs_should_be(1.0, discriminator, seen[first], seen[second], text[first])
+    of_packs = of_packs + packs_should_be(0.0, discriminator, seen_drawn[first], again, text[first])
+    loss = discriminator_loss(*logits) + of_packs
+    yield "discriminator", with_matching(discriminator, loss, seen, text, same=fits, packs=of_packs)
 
     text_drawn = text
     if interpolate:
         text_drawn = torch.cat([text, interpolated(text)])
-        drawn = torch.cat([drawn[: len(text)], draw(text_drawn[len(text) :]), drawn[len(text) :]])
+        drawn = torch.cat([drawn[:n], draw(text_drawn[n:]), drawn[n:]])
     discriminator.requires_grad_(False)  # it is asked, not taught: a third less work
-    seen_drawn, again = discriminator.look(drawn).split([len(text_drawn), len(first)])
-    logits = judged_together(discriminator.judge, seen.detach(), text, (seen_drawn, text_drawn), wrongs)
-    alike = packs_should_be(1.0, discriminator, seen_drawn[first], again, text[first])
-    loss = should_be(1.0, logits[-1]) + alike
-    yield "generator", with_matching(discriminator, loss, seen_drawn, text_drawn, MATCHING_WEIGHT, packs=alike)
+    sizes = [n, len(text_drawn), len(first)]
+    seen, seen_drawn, again = discriminator.look(torch.cat([real, drawn])).split(sizes)
+    logits = judged_together(discriminator.judge, seen, text, (seen_drawn, text_drawn), wrongs)
+    of_packs = packs_should_be(1.0, discriminator, seen_drawn[first], again, text[first])
+    loss = should_be(1.0, logits[-1]) + of_packs
+    more = len(text_drawn) - n  # halfway between captions: true of nothing else
+    same = None if fits is None else F.pad(fits, (0, more, 0, more))
+    terms = {"same": same, "packs": of_packs}
+    yield "generator", with_matching(discriminator, loss, seen_drawn, text_drawn, MATCHING_WEIGHT, **terms)
     discriminator.requires_grad_(True)
 
 
@@ -303,12 +309,13 @@ def recipe(
 
     def small_losses(net, numbered):
         step, batch = numbered
-        packs = packs_of(batch) if packed else NO_PACKS
-        text = several_captions(encoder.to(batch.pictures.device), batch, alone=packs[0])
+        device = batch.pictures.device
+        fits = batch.fits().fill_diagonal_(False).to(device) if packed else None
+        text = several_captions(encoder.to(device), batch, fits)
         if step >= ahead:
-            yield from losses(net, batch.pictures, text, config, wrongs=4, packs=packs)
+            yield from losses(net, batch.pictures, text, config, wrongs=4, fits=fits)
         else:
-            yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text)
+            yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text, fits)
 
     def batches(seed, start):
         stream = worlds.mixed_batches(WORLDS, "train", 64, batch_size, seed, start=start, epochs=None, more=3)

@@ -15,7 +15,6 @@ from t2i_course.worlds.base import PICTURES, Batch
 
 LOGIT_SCALE = 12.0  # of the comparison within a batch: what cosines are multiplied by
 MATCHING_WEIGHT = 2.0  # of `matching` in the loss of a generator
-NO_PACKS = torch.arange(0), torch.arange(0)  # see `packs_of`
 
 
 class Discriminator(nn.Module):
@@ -118,16 +117,22 @@ def apart(seen: Tensor, again: Tensor) -> Tensor:
     return (seen - again).abs().mean((2, 3))
 
 
-def packs_of(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Numbers (P,) of all captions of a batch that are true of another picture, too, and of one such picture each."""
-    fits = batch.fits().fill_diagonal_(False)
+def packs_of(fits: Tensor | None) -> tuple[Tensor, Tensor]:
+    """fits (B, B), bool: caption i is true of picture j, another one -> numbers (P,) of all captions that are true of
+    another picture, and of one such picture each.
+    """
+    if fits is None or not fits.any():
+        return torch.arange(0), torch.arange(0)
     first = fits.any(1).nonzero().flatten()
-    return (first, torch.multinomial(fits[first].float(), 1).flatten()) if len(first) else NO_PACKS
+    return first, torch.multinomial(fits[first].float(), 1).flatten()
 
 
 def packs_should_be(answer: float, d: nn.Module, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
-    """As `should_be`, of D's logits for packs of pictures of captions (P, E); 0 if there are none."""
-    return should_be(answer, d.judge_pack(seen, again, text)) if len(text) else text.sum()
+    """As `should_be`, of D's logits for packs: pictures seen (P, C, H, W) twice, of captions (P, E). 0 for no packs."""
+    if d.compare_pack is None:
+        return text.sum() * 0
+    logits = d.judge_pack(seen, again, text)
+    return should_be(answer, logits) if len(logits) else logits.sum()
 
 
 def among_others(batch: Batch, names: Sequence[str], k: int) -> tuple[list[str], Tensor]:

@@ -31,7 +31,6 @@ from t2i_course.weights import load_weights
 
 from .parts import (
     MATCHING_WEIGHT,
-    NO_PACKS,
     Discriminator,
     among_others,
     discriminator_loss,
@@ -223,43 +222,44 @@ def losses(
     astray: float = 0.0,
     candidates: Tensor | None = None,
     same: Tensor | None = None,
-    packs: tuple[Tensor, Tensor] = NO_PACKS,
+    fits: Tensor | None = None,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One step of D, then one of G, of either stage. real (B, 3, H, W): true pictures; text (B, E): their captions.
 
     astray: the share of Stage II's sketches that were made for the caption of a neighbour; it must correct them. If D
     can match, both also learn by `matching`, among candidates (B + K, E), of which the first are captions of the true
-    pictures, and same (B + K, B) says which others fit them; without candidates, among text. packs: as of `packs_of`;
-    their captions are drawn twice.
+    pictures, and same (B + K, B) says which others fit them; without candidates, among text. fits (B, B), bool:
+    captions that are true of other pictures, too; if D is packed, they are drawn twice.
     """
     generator, d, n = net["generator"], net["discriminator"], len(text)
     candidates = text if candidates is None else candidates
-    first, second = packs
-    text = torch.cat([text, text[first]])
+    first, second = packs_of(fits)
 
     def random(dim):
-        return torch.randn(len(text), dim, device=text.device)
+        return torch.randn(n + len(first), dim, device=text.device)
 
     noises, told = [random(config.z_dim), random(config.condition_dim)], [text]
     if isinstance(generator, StageII):
         noises.append(random(config.condition_dim))
-        led = torch.rand(len(text), 1, device=text.device) < astray
+        led = torch.rand(n, 1, device=text.device) < astray
         told.append(torch.where(led, text.roll(1, 0), text))
-    out = generator(*noises, *told)
-    mu, seen = out["mu"].detach()[:n], d.look(real)
-    seen_drawn, again = d.look(out["picture"].detach()).split([n, len(first)])
-    alike = packs_should_be(1.0, d, seen[first], seen[second], mu[first])
-    alike = alike + packs_should_be(0.0, d, seen_drawn[first], again, mu[first])
-    loss = discriminator_loss(d, seen, seen_drawn, mu, wrongs) + alike
-    yield "discriminator", with_matching(d, loss, seen, candidates, same=same, packs=alike)
+    out = generator(*noises, *(torch.cat([captions, captions[first]]) for captions in told))
+    mu, logvar = out["mu"][:n], out["logvar"][:n]
+    # In one batch: in batches of their own, batch norm makes true and drawn pictures differ, and differ as much.
+    seen, seen_drawn, again = d.look(torch.cat([real, out["picture"].detach()])).split([n, n, len(first)])
+    asked = mu.detach()
+    of_packs = packs_should_be(1.0, d, seen[first], seen[second], asked[first])
+    of_packs = of_packs + packs_should_be(0.0, d, seen_drawn[first], again, asked[first])
+    loss = discriminator_loss(d, seen, seen_drawn, asked, wrongs) + of_packs
+    yield "discriminator", with_matching(d, loss, seen, candidates, same=same, packs=of_packs)
 
     d.requires_grad_(False)  # it is asked, not taught: a third less work
-    seen_drawn, again = d.look(out["picture"]).split([n, len(first)])
-    terms = {"caption": should_be(1.0, judged_together(d.judge, seen.detach(), mu, (seen_drawn, mu), wrongs)[-1])}
+    seen, seen_drawn, again = d.look(torch.cat([real, out["picture"]])).split([n, n, len(first)])
+    terms = {"caption": should_be(1.0, judged_together(d.judge, seen, asked, (seen_drawn, asked), wrongs)[-1])}
     if d.alone is not None:
         terms["alone"] = should_be(1.0, d.judge_alone(seen_drawn))
-    terms["packs"] = packs_should_be(1.0, d, seen_drawn[first], again, mu[first])
-    kl = kl_to_standard_normal(out["mu"].float(), out["logvar"].float())
+    terms["packs"] = packs_should_be(1.0, d, seen_drawn[first], again, asked[first])
+    kl = kl_to_standard_normal(mu.float(), logvar.float())
     loss = sum(terms.values()) + KL_WEIGHT * kl
     yield "generator", with_matching(d, loss, seen_drawn, candidates, MATCHING_WEIGHT, same, **terms, kl=kl)
     d.requires_grad_(True)
@@ -364,9 +364,9 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, packed: bool = Tr
 
     def small_losses(net, numbered):
         step, batch = numbered
-        packs = packs_of(batch) if config.packed else NO_PACKS
-        text = candidates = several_captions(encoder.to(batch.pictures.device), batch, alone=packs[0])
-        same = None
+        device = batch.pictures.device
+        fits = same = batch.fits().fill_diagonal_(False).to(device) if config.packed else None
+        text = candidates = several_captions(encoder.to(device), batch, fits)
         if stage == 2:
             captions, same = among_others(batch, WORLDS, others)
             same = same.to(text.device)
@@ -374,7 +374,7 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, packed: bool = Tr
                 candidates = encoder.encode(captions).float()
         if step >= ahead:
             among = {"candidates": candidates, "same": same}
-            yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25, packs=packs, **among)
+            yield from losses(net, batch.pictures, text, config, wrongs=4, astray=0.25, fits=fits, **among)
         else:
             mu = net["generator"].augment(text)[0].detach()
             yield "discriminator", told_apart(net["discriminator"], batch.pictures, mu, candidates, same)

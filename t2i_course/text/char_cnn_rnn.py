@@ -152,21 +152,18 @@ class CharCNNRNN(nn.Module):
         return model["text"].requires_grad_(False).eval()
 
 
-def several_captions(encoder: CharCNNRNN, batch, alone: Tensor | None = None) -> Tensor:
+def several_captions(encoder: CharCNNRNN, batch, fits: Tensor | None = None) -> Tensor:
     """The mean embedding (B, dim) of one to four captions of each picture of a worlds.Batch made with more=3.
 
     GAN-INT-CLS and StackGAN are trained with such means: together, captions tell more of a picture than one of them.
-    As a user gives a single caption, the number is drawn anew for each batch. alone: numbers of pictures of which only
-    the first caption is read.
+    As a user gives a single caption, the number is drawn anew for each batch. fits (B, B), bool: the first
+    captions that are true of other pictures, too; those are read alone, as of the others nobody knows.
     """
     columns = [batch.captions, *(list(column) for column in zip(*batch.more, strict=True))]
     columns = columns[: int(torch.randint(1, len(columns) + 1, ()))]
     with torch.no_grad():
         read = torch.stack([encoder.encode(captions).float() for captions in columns])
-    text = read.mean(0)
-    if alone is not None:
-        text[alone] = read[0, alone]
-    return text
+    return read.mean(0) if fits is None else torch.where(fits.any(1)[:, None], read[0], read.mean(0))
 
 
 def check_words(captions: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from t2i_course import worlds
 from t2i_course.gan import attngan
 from t2i_course.gan.attngan import VARIANTS, AttnGAN, Gate, Generator, NextStage
 from t2i_course.gan.damsm import DAMSM, read, small_config
-from t2i_course.gan.parts import NO_PACKS, judged_together
+from t2i_course.gan.parts import judged_together
 from t2i_course.text.words import vocabulary
 from t2i_course.worlds import UnknownWord
 from tests.gan.test_damsm import full_size
@@ -135,8 +135,9 @@ def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages, ma
     net, text = attngan.build(config).train(), some_text()
     reals = [torch.randn(3, 3, size, size) for size in config.sizes[:stages]]
     text = (text[0].requires_grad_(), *text[1:])
-    packs = (torch.tensor([1]), torch.tensor([0])) if packed else NO_PACKS
-    steps = attngan.losses(net, damsm, reals, text, torch.zeros(3, 3, dtype=torch.bool), config, packs=packs)
+    same = torch.zeros(3, 3, dtype=torch.bool)
+    same[1, 0] = True
+    steps = attngan.losses(net, damsm, reals, text, same, config)
     name, terms = next(steps)
     assert name == "discriminators"
     assert set(terms) == {"loss", *(f"at {size}" for size in config.sizes[:stages])}

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
@@ -132,20 +133,25 @@ def test_a_pack_is_two_true_pictures_or_one_caption_drawn_twice():
     d = net["discriminator"]
     judge = d.judge_pack
     d.judge_pack = lambda *pack: (shown.append(pack), judge(*pack))[1]
-    steps = gan_cls.losses(net, real, text, config, packs=(torch.tensor([0, 3]), torch.tensor([2, 1])))
+    fits = torch.zeros(4, 4, dtype=torch.bool)
+    fits[0, 2] = fits[3, 1] = True
+    steps = gan_cls.losses(net, real, text, config, fits=fits)
     _, terms = next(steps)
-    seen = d.look(real)
-    (true, other, of), (once, again, asked) = shown
-    torch.testing.assert_close((true, other), (seen[[0, 3]], seen[[2, 1]]))
     assert torch.equal(drawn[0][0], text[[0, 1, 2, 3, 0, 3]])
-    pictures = d.look(drawn[0][1])
-    torch.testing.assert_close((once, again), (pictures[[0, 3]], pictures[4:]))
-    assert torch.equal(of, text[[0, 3]])
-    assert torch.equal(asked, of)
+    seen = d.look(torch.cat([real, drawn[0][1]]))  # in one batch
+    assert all(torch.equal(asked, text[[0, 3]]) for _, _, asked in shown)
+    torch.testing.assert_close(shown[0][:2], (seen[[0, 3]], seen[[2, 1]]))
+    torch.testing.assert_close(shown[1][:2], (seen[[4, 7]], seen[8:]))
+    true, untrue = (judge(*pack) for pack in shown)
+    torch.testing.assert_close(terms["packs"], F.softplus(-true).mean() + F.softplus(untrue).mean())
     terms["loss"].backward()
     assert all(p.grad is not None for p in d.parameters())
     net.zero_grad()
     _, terms = next(steps)
+    assert len(drawn[1][0]) == 2  # halfway between captions
+    seen = d.look(torch.cat([real, drawn[0][1][:4], drawn[1][1], drawn[0][1][4:]]))
+    torch.testing.assert_close(shown[2][:2], (seen[[4, 7]], seen[10:]))
+    torch.testing.assert_close(terms["packs"], F.softplus(-judge(*shown[2])).mean())
     terms["packs"].backward()
     assert all(p.grad is not None for p in net["generator"].parameters())
     assert all(p.grad is None for p in d.parameters())

@@ -158,15 +158,15 @@ def test_should_be():
 def test_a_pack_is_two_pictures_of_a_caption_that_is_true_of_both():
     torch.manual_seed(0)
     batch = next(mixed_batches(("flowers", "birds"), "val", 32, 48, n=100))
-    first, second = packs_of(batch)
+    fits = batch.fits().fill_diagonal_(False)
+    first, second = packs_of(fits)
     assert len(first) > 5
     assert (first != second).all()
     for i, j in zip(first.tolist(), second.tolist(), strict=True):
         assert batch.facts[i].items() <= batch.truth[j].items()
-    another = batch.fits().fill_diagonal_(False).any(1)
-    assert first.tolist() == another.nonzero().flatten().tolist()  # each such caption once
-    lonely = next(mixed_batches(("flowers", "birds"), "val", 32, 2, n=2))  # one picture of each world
-    assert [len(numbers) for numbers in packs_of(lonely)] == [0, 0]
+    assert first.tolist() == fits.any(1).nonzero().flatten().tolist()  # each such caption once
+    for none in (torch.zeros(2, 2, dtype=torch.bool), None):
+        assert [len(numbers) for numbers in packs_of(none)] == [0, 0]
 
 
 def test_packs_give_a_generator_away_that_draws_one_picture_of_a_caption():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from t2i_course.gan import stackgan
-from t2i_course.gan.parts import NO_PACKS, judged_together
+from t2i_course.gan.parts import judged_together
 from t2i_course.gan.stackgan import VARIANTS, StackGAN, StageI, StageII, condition
 from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN
 from t2i_course.worlds import UnknownWord, mixed_batches
@@ -55,8 +55,9 @@ def test_as_released_the_noise_never_falls_below_one_but_in_ours_it_may():
 def test_losses_reach_all_that_is_trained_and_nothing_else(stage, match, packed):
     config = replace(TINY, match=match, packed=packed)
     net, (real, text) = stackgan.build(config, stage).train(), inputs(stage)
-    packs = (torch.tensor([1]), torch.tensor([0])) if packed else NO_PACKS
-    steps = stackgan.losses(net, real, text, config, packs=packs)
+    fits = torch.zeros(len(text), len(text), dtype=torch.bool)
+    fits[1, 0] = True
+    steps = stackgan.losses(net, real, text, config, fits=fits)
     frozen = net["generator"].stage1 if stage == 2 else None
     before = {k: t.clone() for k, t in frozen.state_dict().items()} if frozen else {}
     for part in ("discriminator", "generator"):
