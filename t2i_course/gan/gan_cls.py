@@ -152,7 +152,7 @@ class Discriminator(nn.Module):
         return self.compare(torch.cat([seen, asked], 1)).flatten()  # (B,)
 
     def judge_pack(self, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
-        """Logits (B,), high for two true pictures of one caption, from what was seen in both."""
+        """Logits (P,), high for two true pictures of one caption, from what was seen in both (P, 8C, 4, 4)."""
         return self.compare_pack(torch.cat([apart(seen, again), self.project(text)], 1)).flatten()
 
 

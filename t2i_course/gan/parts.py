@@ -57,7 +57,7 @@ class Discriminator(nn.Module):
         return self.alone(seen).flatten()
 
     def judge_pack(self, seen: Tensor, again: Tensor, text: Tensor) -> Tensor:
-        """Logits (B,): are these two true pictures of this caption?"""
+        """Logits (P,): are these two true pictures, seen (P, 8C, 4, 4), of this caption (P, text_dim)?"""
         return self.compare_pack(torch.cat([apart(seen, again), text], 1)).flatten()
 
 
@@ -100,11 +100,12 @@ def with_matching(
 
 # --- packs, against collapse ------------------------------------------------------------------------------------------
 #
-# A D that sees one picture at a time cannot tell that G draws the same one of a caption again, whatever the noise; so G
-# does. "Improved Techniques for Training GANs", Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, NIPS 2016,
-# section 3.2, let D compare a picture with its batch; "PacGAN: The Power of Two Samples in Generative Adversarial
-# Networks", Lin, Khetan, Fanti and Oh, NeurIPS 2018, let it judge packs of pictures. Ours are two pictures of one
-# caption: two drawn ones should differ as two true ones do, in what the caption leaves open.
+# A D that judges one picture at a time sends all pictures of a caption in one direction, and once they are all alike it
+# cannot part them: G collapses. "Improved Techniques for Training GANs", Salimans, Goodfellow, Zaremba, Cheung, Radford
+# and Chen, NIPS 2016, section 3.2, let D compare a picture with its batch; "PacGAN: The Power of Two Samples in
+# Generative Adversarial Networks", Lin, Khetan, Fanti and Oh, NeurIPS 2018, let it judge packs, pictures stacked on each
+# other, and nothing else. Here it judges packs of two pictures of one caption, by how far apart they are in what it
+# sees, and single ones besides. Two drawn ones should differ as true ones do, in what the caption leaves open.
 
 
 def pack_judge(features: int) -> nn.Sequential:
@@ -113,7 +114,10 @@ def pack_judge(features: int) -> nn.Sequential:
 
 
 def apart(seen: Tensor, again: Tensor) -> Tensor:
-    """What D sees in two pictures (B, C, H, W) -> how far they are apart in each channel (B, C), all places alike."""
+    """What D sees in two pictures (P, C, H, W) -> how far they are apart in each channel (P, C), all places alike.
+
+    Two that are exactly alike cannot be parted (the derivative of |x| at 0 is 0), but drawn ones never quite are.
+    """
     return (seen - again).abs().mean((2, 3))
 
 
@@ -162,8 +166,8 @@ def judged_together(
 
     The released codes judge each kind in a batch of its own, and batch norm gives them away: what pictures and texts
     of true pairs have in common, their covariance, no batch of wrong pairs has. On our worlds D then tells *batches*
-    apart without an error, and never learns to look at a single pair. Features are given: who looks at true and drawn
-    pictures apart (GAN-INT-CLS and StackGAN do; AttnGAN does not) still gives those away.
+    apart without an error, and never learns to look at a single pair. Features are given: true and drawn pictures must
+    have been looked at in one batch, too, or those are given away.
     """
     if wrongs >= len(seen):
         raise ValueError(f"A batch of {len(seen)} has no {wrongs} wrong captions for each picture.")

@@ -13,7 +13,7 @@ from t2i_course import worlds
 from t2i_course.gan import gan_cls
 from t2i_course.gan.gan_cls import GANCLS, VARIANTS, Config, Discriminator, Generator, discriminator_loss, interpolated
 from t2i_course.text import char_cnn_rnn
-from t2i_course.text.char_cnn_rnn import CharCNNRNN
+from t2i_course.text.char_cnn_rnn import WORLDS, CharCNNRNN, several_captions
 from t2i_course.worlds import UnknownWord
 from tests.shipped import accuracy_and_chance
 
@@ -155,6 +155,18 @@ def test_a_pack_is_two_true_pictures_or_one_caption_drawn_twice():
     terms["packs"].backward()
     assert all(p.grad is not None for p in net["generator"].parameters())
     assert all(p.grad is None for p in d.parameters())
+
+
+def test_captions_of_packs_are_read_alone(monkeypatch):
+    encoder = CharCNNRNN.load("small")
+    batch = next(worlds.mixed_batches(WORLDS, "val", 64, 4, n=4, more=3))
+    fits = torch.zeros(4, 4, dtype=torch.bool)
+    fits[2, 0] = True
+    monkeypatch.setattr(torch, "randint", lambda *_: torch.tensor(4))  # so many captions of each picture
+    text, mean = several_captions(encoder, batch, fits), several_captions(encoder, batch)
+    alone = torch.stack([mean[0], mean[1], encoder.encode(batch.captions[2:3])[0].float(), mean[3]])
+    torch.testing.assert_close(text, alone)
+    assert (text[2] - mean[2]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("packed", [True, False])
