@@ -29,6 +29,17 @@ def test_to_look_at_the_middle_changes_nothing():
         torch.testing.assert_close(middle, net.down(x, net.embed(t, context=context), context)[0])
 
 
+def test_frozen_eyes_see_the_same_and_only_what_they_look_at_learns():
+    torch.manual_seed(0)
+    eyes, x = alignment.latent_eyes(4), torch.randn(2, 4, 16, 16, requires_grad=True)
+    seen = alignment.frozen(eyes, x)
+    assert seen.shape == (2, 192, 8, 8)
+    torch.testing.assert_close(seen, eyes(x))
+    seen.sum().backward()
+    assert x.grad.any()
+    assert all(p.grad is None for p in eyes.parameters())
+
+
 def test_the_head_says_something_for_each_place_that_is_seen():
     (batch,) = worlds.load("flowers").batches("val", 128, 2, n=2, shuffle=False)
     seen = Eyes().encode(batch.pictures)

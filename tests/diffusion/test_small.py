@@ -110,7 +110,8 @@ def test_a_step_of_training(few_pictures, name):
     assert torch.isfinite(terms["loss"])
     assert ("likeness" in terms) == ("head" in net) == bool(SMALL[name].aligned)
     assert ("perceived" in terms) == bool(SMALL[name].perceived)
-    assert recipe.leave_out == ("head.",)  # of no use for drawing
+    assert recipe.leave_out == ("head.", "eyes.")  # of no use for drawing
+    assert ("eyes" in net) == bool(SMALL[name].codec and SMALL[name].perceived)
     terms["loss"].backward()
     assert net["unet"].last[-1].weight.grad.any()
     if SMALL[name].codec:
@@ -169,9 +170,21 @@ def test_homework_3_knows_the_noise_of_the_small_ddpm():
     assert torch.equal(space["ALPHA_BAR"], SMALL["ddpm"].process.alpha_bar.float())
 
 
-def test_latents_cannot_be_perceived_nor_what_no_cnn_knows():
-    with pytest.raises(ValueError, match="knows pixels"):
-        replace(SMALL["ldm"], perceived=0.5)
+def test_what_latents_show_is_perceived_by_eyes_that_learn_along(few_pictures):
+    recipe = small.recipe("ldm_clip", batch_size=6)
+    torch.manual_seed(0)
+    net, batch = recipe.build(), next(recipe.batches(0, 0))
+    ((_, terms),) = recipe.losses(net, batch)
+    terms["perceived"].backward(retain_graph=True)
+    assert all(p.grad is None for p in net["eyes"].parameters())  # else they would learn to be pleased
+    assert net["unet"].last[-1].weight.grad.any()
+    terms["eyes"].backward(retain_graph=True)
+    assert all(p.grad.any() for p in net["eyes"].parameters())
+    without = terms["likeness"] * SMALL["ldm_clip"].aligned + terms["perceived"] * SMALL["ldm_clip"].perceived
+    assert terms["loss"] + without + terms["eyes"] > 0  # what is left is an error
+
+
+def test_no_cnn_perceives_pictures_of_worlds_that_it_does_not_know():
     with pytest.raises(ValueError, match="none knows birds, scenes"):
         replace(SMALL["ddpm"], worlds=("birds", "scenes"))
 
