@@ -262,8 +262,6 @@ def _settings(pairs: list[str], function) -> dict:
                 settings[name] = ast.literal_eval(value)
         if type(default) in (int, float) and type(settings[name]) not in (int, type(default)):
             raise ValueError(f"--set {pair}: {name} is a number, such as {default}.")
-        if type(default) is bool and type(settings[name]) is not bool:
-            raise ValueError(f"--set {pair}: {name} is True or False.")
     return settings
 
 

@@ -114,7 +114,7 @@ def test_world_writes_a_sheet_and_its_captions(world, tmp_path, capsys):
         (["train", "ddpm", "--export", "model.json"], "model.json: a file of weights is called NAME.safetensors"),
         (["train", "ddpm", "--set", "batch_size=abc"], "batch_size is a number, such as 24"),
         (["train", "ddpm", "--set", "batch_size=3.0"], "batch_size is a number, such as 24"),
-        (["train", "attngan", "--set", "packed=false"], "packed is True or False"),
+        (["train", "attngan", "--set", "packs_from=late"], "packs_from is a number, such as 0"),
         (["judge", "picture_layout", "--world", "fish"], "no world 'fish'"),
     ],
 )

@@ -230,19 +230,20 @@ def losses(
     wrongs: int = 1,
     alone: bool = True,
     before_damsm: Callable[[Tensor], Tensor] = lambda pictures: pictures,
+    packs: bool = False,
 ) -> Iterator:
     """One step of all discriminators, then one of the generator.
 
     reals: true pictures at the size of each stage; if there are fewer, only the first stages draw and learn. text:
     words, sentence and mask as `damsm.read` gives them, of the pictures' captions and perhaps of K others, which are
-    only compared with. same (B + K, B): the captions that also fit other pictures; for packed discriminators, those of
-    the B are drawn twice. wrongs: so many wrong captions meet each picture. alone: whether pictures are also judged
-    without their captions. before_damsm: what happens to pictures before the DAMSM, which is frozen, looks at them. If
-    the discriminators can match, all also learn by `matching`.
+    only compared with. same (B + K, B): the captions that also fit other pictures. wrongs: so many wrong captions meet
+    each picture. alone: whether pictures are also judged without their captions. before_damsm: what happens to pictures
+    before the DAMSM, which is frozen, looks at them. packs: whether captions that also fit another of the B pictures
+    are drawn twice, for packed discriminators. If the discriminators can match, all also learn by `matching`.
     """
     generator, discriminators, candidates = net["generator"], net["discriminators"], text[1]
     n = len(reals[0])
-    first, second = packs_of(same[:n] if config.packed else None)
+    first, second = packs_of(same[:n] if packs else None)
     words, sentence, mask = (part[:n] for part in text)
     z = torch.randn(n + len(first), config.z_dim, device=sentence.device)
     eps = torch.randn(n + len(first), config.condition_dim, device=sentence.device)
@@ -366,23 +367,23 @@ def recipe(
     last_stage_from: int = 6000,
     batch_size: int = 16,
     others: int = 112,
-    packed: bool = True,
+    packs_from: int = 0,
 ) -> Recipe:
     """How the small AttnGAN is trained, on flowers and birds, with a frozen DAMSM: pictures of 32, 64 and 128.
 
     Other than in the paper, pictures are compared with `others` besides the captions of their batch: of sixteen, two or
     three facts tell the right one. D is `ahead` of G by so many steps, each picture meets four wrong captions (six
-    while D is ahead), both learn at twice the rate and by `matching`, D also judges packs unless packed=False, and the
-    first weights let mu be heard through its noise, as with StackGAN. Pictures are judged alone only from a step on, as
-    most of them are bright: a flower at night has to pass as a dim one first, which looks like none of them. The last
-    stage joins late, as it costs more than all the others; its D is not ahead, and until it joins the DAMSM looks at
-    the stage before. Lambda is small: with more, G paints what the DAMSM's eyes want to see before it has learned from
-    D what a picture is. And the DAMSM sees drawn pictures `augmented`.
+    while D is ahead), both learn at twice the rate and by `matching`, and the first weights let mu be heard through its
+    noise, as with StackGAN. Pictures are judged alone only from a step on, as most of them are bright: a flower at
+    night has to pass as a dim one first, which looks like none of them. The last stage joins late, as it costs more
+    than all the others; its D is not ahead, and until it joins the DAMSM looks at the stage before. Lambda is small:
+    with more, G paints what the DAMSM's eyes want to see before it has learned from D what a picture is. And the DAMSM
+    sees drawn pictures `augmented`. packs_from: the step from which the discriminators also judge packs (0: never).
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
-    config, damsm, known = replace(VARIANTS["small"], packed=packed), DAMSM.load(), vocabulary(*WORLDS)
+    config, damsm, known = replace(VARIANTS["small"], packed=packs_from > 0), DAMSM.load(), vocabulary(*WORLDS)
 
     def start():
         net = build(config)
@@ -408,7 +409,8 @@ def recipe(
         same = same.to(device)
         if step >= ahead:
             alone = step >= alone_from
-            yield from losses(net, damsm, reals, text, same, config, wrongs=4, alone=alone, before_damsm=augmented)
+            options = {"wrongs": 4, "alone": alone, "before_damsm": augmented, "packs": 0 < packs_from <= step}
+            yield from losses(net, damsm, reals, text, same, config, **options)
         else:
             told, sentence = text[1][:batch_size], text[1]
             terms = {

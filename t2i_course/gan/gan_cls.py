@@ -194,9 +194,8 @@ def losses(
         return generator(torch.randn(len(text), config.z_dim, device=text.device), text)
 
     n, (first, second) = len(text), packs_of(fits)
-    drawn = draw(torch.cat([text, text[first]]))
-    # In one batch: in batches of their own, batch norm makes true and drawn pictures differ, and differ as much.
-    seen, seen_drawn, again = discriminator.look(torch.cat([real, drawn.detach()])).split([n, n, len(first)])
+    drawn, seen = draw(torch.cat([text, text[first]])), discriminator.look(real)
+    seen_drawn, again = discriminator.look(drawn.detach()).split([n, len(first)])
     logits = judged_together(discriminator.judge, seen, text, (seen_drawn, text), wrongs)
     of_packs = packs_should_be(1.0, discriminator, seen[first], seen[second], text[first])
     of_packs = of_packs + packs_should_be(0.0, discriminator, seen_drawn[first], again, text[first])
@@ -208,9 +207,8 @@ def losses(
         text_drawn = torch.cat([text, interpolated(text)])
         drawn = torch.cat([drawn[:n], draw(text_drawn[n:]), drawn[n:]])
     discriminator.requires_grad_(False)  # it is asked, not taught: a third less work
-    sizes = [n, len(text_drawn), len(first)]
-    seen, seen_drawn, again = discriminator.look(torch.cat([real, drawn])).split(sizes)
-    logits = judged_together(discriminator.judge, seen, text, (seen_drawn, text_drawn), wrongs)
+    seen_drawn, again = discriminator.look(drawn).split([len(text_drawn), len(first)])
+    logits = judged_together(discriminator.judge, seen.detach(), text, (seen_drawn, text_drawn), wrongs)
     of_packs = packs_should_be(1.0, discriminator, seen_drawn[first], again, text[first])
     loss = should_be(1.0, logits[-1]) + of_packs
     more = len(text_drawn) - n  # halfway between captions: true of nothing else
@@ -289,33 +287,33 @@ def build(config: Config) -> nn.ModuleDict:
 
 
 def recipe(
-    name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48, packed: bool = True
+    name: str = "gan_cls", *, steps: int = 5000, ahead: int = 800, batch_size: int = 48, packs_from: int = 0
 ) -> Recipe:
     """How the small GAN-INT-CLS is trained, on flowers and birds at 64x64, captions read by the frozen encoder.
 
-    Seven things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
+    Six things that the paper does without: D is `ahead` of G by so many steps, in which it learns nothing but which
     captions are right, so that G hears from the start what is wrong; each picture meets four wrong captions (six while
     D is ahead); all pairs are judged as one batch; both learn at twice the rate; the weights that draw are a moving
-    average; unless packed=False D also judges packs of two pictures, lest G draw one of each caption; and, above all,
-    both learn by `matching`. "gan_cls_plain" does without the last one, too.
+    average; and, above all, both learn by `matching`. "gan_cls_plain" does without the last one, too. packs_from: the
+    step from which D also judges packs of two pictures, lest G draw one of each caption (0: never).
     """
     from t2i_course import worlds
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
-    config, encoder = replace(VARIANTS["small"], packed=packed), CharCNNRNN.load("small")
+    config, encoder = replace(VARIANTS["small"], packed=packs_from > 0), CharCNNRNN.load("small")
     if name == "gan_cls_plain":
         config = replace(config, match=False)
 
     def small_losses(net, numbered):
         step, batch = numbered
         device = batch.pictures.device
-        fits = batch.fits().fill_diagonal_(False).to(device) if packed else None
+        fits = batch.fits().fill_diagonal_(False).to(device) if 0 < packs_from <= step else None
         text = several_captions(encoder.to(device), batch, fits)
         if step >= ahead:
             yield from losses(net, batch.pictures, text, config, wrongs=4, fits=fits)
         else:
-            yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text, fits)
+            yield "discriminator", told_apart(net["discriminator"], batch.pictures, text, text)
 
     def batches(seed, start):
         stream = worlds.mixed_batches(WORLDS, "train", 64, batch_size, seed, start=start, epochs=None, more=3)

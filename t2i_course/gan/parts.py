@@ -166,8 +166,8 @@ def judged_together(
 
     The released codes judge each kind in a batch of its own, and batch norm gives them away: what pictures and texts
     of true pairs have in common, their covariance, no batch of wrong pairs has. On our worlds D then tells *batches*
-    apart without an error, and never learns to look at a single pair. Features are given: true and drawn pictures must
-    have been looked at in one batch, too, or those are given away.
+    apart without an error, and never learns to look at a single pair. Features are given: who looks at true and drawn
+    pictures apart (GAN-INT-CLS and StackGAN do; AttnGAN does not) still gives those away.
     """
     if wrongs >= len(seen):
         raise ValueError(f"A batch of {len(seen)} has no {wrongs} wrong captions for each picture.")

@@ -245,17 +245,17 @@ def losses(
         told.append(torch.where(led, text.roll(1, 0), text))
     out = generator(*noises, *(torch.cat([captions, captions[first]]) for captions in told))
     mu, logvar = out["mu"][:n], out["logvar"][:n]
-    # In one batch: in batches of their own, batch norm makes true and drawn pictures differ, and differ as much.
-    seen, seen_drawn, again = d.look(torch.cat([real, out["picture"].detach()])).split([n, n, len(first)])
-    asked = mu.detach()
+    asked, seen = mu.detach(), d.look(real)
+    seen_drawn, again = d.look(out["picture"].detach()).split([n, len(first)])
     of_packs = packs_should_be(1.0, d, seen[first], seen[second], asked[first])
     of_packs = of_packs + packs_should_be(0.0, d, seen_drawn[first], again, asked[first])
     loss = discriminator_loss(d, seen, seen_drawn, asked, wrongs) + of_packs
     yield "discriminator", with_matching(d, loss, seen, candidates, same=same, packs=of_packs)
 
     d.requires_grad_(False)  # it is asked, not taught: a third less work
-    seen, seen_drawn, again = d.look(torch.cat([real, out["picture"]])).split([n, n, len(first)])
-    terms = {"caption": should_be(1.0, judged_together(d.judge, seen, asked, (seen_drawn, asked), wrongs)[-1])}
+    seen_drawn, again = d.look(out["picture"]).split([n, len(first)])
+    logits = judged_together(d.judge, seen.detach(), asked, (seen_drawn, asked), wrongs)
+    terms = {"caption": should_be(1.0, logits[-1])}
     if d.alone is not None:
         terms["alone"] = should_be(1.0, d.judge_alone(seen_drawn))
     terms["packs"] = packs_should_be(1.0, d, seen_drawn[first], again, asked[first])
@@ -322,29 +322,29 @@ class StackGAN:
 # --- the recipes of the small one -------------------------------------------------------------------------------------
 
 
-def recipe(name: str, *, ahead: int = 1000, others: int = 112, packed: bool = True, stage1: str = "") -> Recipe:
+def recipe(name: str, *, ahead: int = 1000, others: int = 112, packs_from: int = 0, stage1: str = "") -> Recipe:
     """How the small StackGAN is trained on flowers and birds: "stackgan_1" at 64x64, then "stackgan_2" at 128x128.
 
     A quarter of the sketches that Stage II is given lead it astray, as those of other captions: otherwise it learns to
     enlarge them, and does not read. And of the sixteen captions in its batches two or three facts tell the right one,
     so its pictures are compared with `others` besides. As with GAN-INT-CLS, D is `ahead` of G by so many steps, in
     which it learns which captions are right, each picture meets four wrong captions (six while D is ahead), both learn
-    at twice the rate, and by `matching`, the weights that draw are a moving average, and unless packed=False the D of
-    Stage I also judges packs of two sketches, lest there be one of each caption. And the first weights let mu be heard
-    through its noise, in which our encoder's small numbers would be drowned. stage1: the weights that Stage II sketches
-    with, if not those that ship.
+    at twice the rate, and by `matching`, and the weights that draw are a moving average. And the first weights let mu
+    be heard through its noise, in which our encoder's small numbers would be drowned. packs_from: the step from which
+    the D of Stage I also judges packs of two sketches, lest G draw one of each caption (0: never). stage1: the weights
+    that Stage II sketches with, if not those that ship.
     """
     from t2i_course.judge.progress import caption_accuracies, sample_sheet
     from t2i_course.training import Recipe, constant
 
     config, encoder, stage = VARIANTS["small"], CharCNNRNN.load("small"), int(name[-1])
-    config = replace(config, packed=packed and stage == 1)
+    config = replace(config, packed=packs_from > 0)
     if stage1 and stage == 1:
         raise ValueError("Stage I sketches with its own weights: stage1 is for stackgan_2.")
     if others != 112 and stage == 1:
         raise ValueError("Stage I is compared with its batch alone: others is for stackgan_2.")
-    if not packed and stage == 2:
-        raise ValueError("The pictures of Stage II vary as their sketches do: packed is for stackgan_1.")
+    if packs_from and stage == 2:
+        raise ValueError("The pictures of Stage II vary as their sketches do: packs_from is for stackgan_1.")
     size, batch_size = (64, 32) if stage == 1 else (config.size, 16)
 
     def start():
@@ -365,7 +365,7 @@ def recipe(name: str, *, ahead: int = 1000, others: int = 112, packed: bool = Tr
     def small_losses(net, numbered):
         step, batch = numbered
         device = batch.pictures.device
-        fits = same = batch.fits().fill_diagonal_(False).to(device) if config.packed else None
+        fits = same = batch.fits().fill_diagonal_(False).to(device) if 0 < packs_from <= step else None
         text = candidates = several_captions(encoder.to(device), batch, fits)
         if stage == 2:
             captions, same = among_others(batch, WORLDS, others)

@@ -137,7 +137,7 @@ def test_each_step_reaches_all_that_it_trains_and_nothing_else(damsm, stages, ma
     text = (text[0].requires_grad_(), *text[1:])
     same = torch.zeros(3, 3, dtype=torch.bool)
     same[1, 0] = True
-    steps = attngan.losses(net, damsm, reals, text, same, config)
+    steps = attngan.losses(net, damsm, reals, text, same, config, packs=packed)
     name, terms = next(steps)
     assert name == "discriminators"
     assert set(terms) == {"loss", *(f"at {size}" for size in config.sizes[:stages])}

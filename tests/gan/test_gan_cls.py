@@ -138,10 +138,10 @@ def test_a_pack_is_two_true_pictures_or_one_caption_drawn_twice():
     steps = gan_cls.losses(net, real, text, config, fits=fits)
     _, terms = next(steps)
     assert torch.equal(drawn[0][0], text[[0, 1, 2, 3, 0, 3]])
-    seen = d.look(torch.cat([real, drawn[0][1]]))  # in one batch
+    seen, seen_drawn = d.look(real), d.look(drawn[0][1])
     assert all(torch.equal(asked, text[[0, 3]]) for _, _, asked in shown)
     torch.testing.assert_close(shown[0][:2], (seen[[0, 3]], seen[[2, 1]]))
-    torch.testing.assert_close(shown[1][:2], (seen[[4, 7]], seen[8:]))
+    torch.testing.assert_close(shown[1][:2], (seen_drawn[[0, 3]], seen_drawn[4:]))
     true, untrue = (judge(*pack) for pack in shown)
     torch.testing.assert_close(terms["packs"], F.softplus(-true).mean() + F.softplus(untrue).mean())
     terms["loss"].backward()
@@ -149,8 +149,8 @@ def test_a_pack_is_two_true_pictures_or_one_caption_drawn_twice():
     net.zero_grad()
     _, terms = next(steps)
     assert len(drawn[1][0]) == 2  # halfway between captions
-    seen = d.look(torch.cat([real, drawn[0][1][:4], drawn[1][1], drawn[0][1][4:]]))
-    torch.testing.assert_close(shown[2][:2], (seen[[4, 7]], seen[10:]))
+    seen_drawn = d.look(torch.cat([drawn[0][1][:4], drawn[1][1], drawn[0][1][4:]]))
+    torch.testing.assert_close(shown[2][:2], (seen_drawn[[0, 3]], seen_drawn[6:]))
     torch.testing.assert_close(terms["packs"], F.softplus(-judge(*shown[2])).mean())
     terms["packs"].backward()
     assert all(p.grad is not None for p in net["generator"].parameters())
@@ -169,14 +169,14 @@ def test_captions_of_packs_are_read_alone(monkeypatch):
     assert (text[2] - mean[2]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_the_recipe_packs_unless_it_is_told_not_to(packed):
-    recipe = gan_cls.recipe(ahead=0, batch_size=16, packed=packed)
+def test_the_recipe_packs_from_the_step_that_it_is_told():
+    recipe = gan_cls.recipe(ahead=0, batch_size=16, packs_from=3)
     torch.manual_seed(0)
-    net, batch = recipe.build(), next(recipe.batches(0, 0))
-    _, terms = next(recipe.losses(net, batch))
-    assert (terms["packs"] > 0) == packed
-    assert (net["discriminator"].compare_pack is not None) == packed
+    net, (_, batch) = recipe.build(), next(recipe.batches(0, 0))
+    for step in (2, 3):
+        _, terms = next(recipe.losses(net, (step, batch)))
+        assert (terms["packs"] > 0) == (step == 3)
+    assert gan_cls.recipe().build()["discriminator"].compare_pack is None
 
 
 @pytest.mark.slow

@@ -254,5 +254,5 @@ def test_stage_2_sketches_with_the_weights_that_it_is_given(tmp_path):
     assert torch.equal(net["generator"].stage1.to_picture.weight, other.to_picture.weight)
     with pytest.raises(ValueError, match="stage1 is for stackgan_2"):
         stackgan.recipe("stackgan_1", stage1=str(file))
-    with pytest.raises(ValueError, match="packed is for stackgan_1"):
-        stackgan.recipe("stackgan_2", packed=False)
+    with pytest.raises(ValueError, match="packs_from is for stackgan_1"):
+        stackgan.recipe("stackgan_2", packs_from=5)
