@@ -54,7 +54,7 @@ show.pictures(
 )
 
 # %% [markdown]
-# Each column is one caption, drawn from two noises. Do you see the difference? (More on that below.)
+# Each column is one caption, drawn from two noises. Do you see a difference between the rows? (More on that below.)
 
 # %% [markdown]
 # ## The story
@@ -75,8 +75,9 @@ show.pictures(
 # ## The game where you can see all of it
 #
 # Pictures are points in the plane here. A "caption" is one of eight directions $t$; a true point lies near that
-# direction's place on a ring. Both players are three small layers, but the losses are the library's own. (Leave `fits`
-# and packs aside for now: here there are none.)
+# direction's place on a ring. Both players are three small layers, but the losses are the library's own. Read only the
+# lines with `draw`, `judged_together` and `discriminator_loss`; `should_be(1.0, logits)` is the mean of $-\log D$, and
+# with 0.0 that of $-\log(1 - D)$. What is about `fits`, packs and `matching` does nothing in the first four games.
 
 # %%
 show.source(gan_cls.discriminator_loss, gan_cls.losses)
@@ -126,7 +127,8 @@ def play_the_game(
         asked = torch.randint(8, (64,))
         text = directions(asked)
         real = 2 * text + spread * torch.randn(64, 2)
-        fits = (asked[:, None] == asked).fill_diagonal_(False) if net["discriminator"].compare_pack else None
+        packed = net["discriminator"].compare_pack is not None
+        fits = (asked[:, None] == asked).fill_diagonal_(False) if packed else None
         for name, terms in gan_cls.losses(net, real, text, config, matching_aware, interpolate, fits=fits):
             optimisers[name].zero_grad()
             terms["loss"].backward()
@@ -363,29 +365,34 @@ show.pictures(
 )
 
 # %% [markdown]
-# **Notice** how much more the caption changes than the noise. At the end of an ideal game $G$ draws every picture that
-# a caption allows. On the way there it is otherwise: a $D$ that judges one picture at a time can tell $G$ only in which
-# direction a picture looks truer, and that is the same direction for all pictures of a caption. So they all run to one
-# place, and once they are there, nothing that such a $D$ says can part them. This is **mode collapse**; it can be less
-# than whole, as here.
+# **Notice** that between the captions there is a jump in the middle, and that to the eye the lower row is one picture. At
+# the end of an ideal game $G$ draws every picture that a caption allows. On the way there it is otherwise: $D$ tells each
+# picture in which direction it looks truer, and pictures that are nearly alike are told nearly the same. So they move
+# together, and nothing rewards $G$ for keeping them apart. This is **mode collapse**. (How much variety is left, the judge
+# will say.)
 #
 # ## Two pictures say more than one
 #
 # In 2016 Tim Salimans and others let $D$ see how far each picture is from the others of its batch (*minibatch
 # discrimination*, in *"Improved Techniques for Training GANs"*). In 2018 Zinan Lin and others let $D$ judge *packs* of
-# pictures, several at once (*"PacGAN"*). The recipes of our GANs can do something of both: besides single pictures, $D$
-# judges packs of two pictures of one caption, by how far apart they are in what it sees. One caption drawn twice is a
-# *drawn* pack. A caption's own picture and another one of the batch that it is also true of are a *true* pack. (Our
-# worlds know what is true of a picture. Such captions mostly promise little.) Two drawn pictures should then differ as
-# two true ones do.
+# pictures, several at once (*"PacGAN"*). Our recipes can do as both: besides single pictures, $D$
+# judges two pictures of one caption at a time, by how far apart they are in what it sees. Take a caption that is true of
+# its own picture and of another one in the batch (our worlds know what is true): these two are a *true* pack. The same
+# caption drawn twice is a *drawn* pack. $D$ learns to tell one from the other, and $G$ wants its own taken for true. The
+# answer depends on the difference of the two, so it can push them in opposite directions. (Mostly captions that promise
+# little fit two pictures, so that is what packs teach about.)
+#
+# In `losses`, above, the captions `first` are drawn a second time, `again`; `seen[first]` and `seen[second]` are the true
+# packs. `pack_judge` has no batch norm that could give kinds away, so they are judged one by one.
 
 # %%
 show.source(parts.packs_of, parts.pack_judge, parts.apart, gan_cls.Discriminator.judge_pack, parts.packs_should_be)
 
 
 # %% [markdown]
-# In the plane you can see what that does. The clouds are wider this time; GAN-CLS plays once without packs and once with
-# them (one run of each). The *spread* is the standard deviation within a direction.
+# In the plane you can see what that does. The clouds are wider this time; GAN-CLS, whose captions are all in training,
+# plays once without packs and once with them (one run of each). The *spread* is the standard deviation within a
+# direction, and *right* the share of points that are nearest to their own cross.
 
 
 # %%
@@ -394,30 +401,32 @@ class PackedToy(ToyDiscriminator):
 
     def __init__(self):
         super().__init__()
-        self.compare_pack = parts.pack_judge(66)
+        self.compare_pack = parts.pack_judge(64 + 2)  # what is seen, and a direction
 
     def judge_pack(self, seen, again, text):
-        return self.compare_pack(torch.cat([(seen - again).abs(), text], 1)).flatten()
+        apart = (seen - again).abs()  # as parts.apart, but there are no places to average over
+        return self.compare_pack(torch.cat([apart, text], 1)).flatten()
 
 
 SPREAD = 0.4
 torch.manual_seed(2)
-clouds = {
-    "true": 2 * directions(torch.arange(8)).repeat_interleave(25, 0) + SPREAD * torch.randn(200, 2),
-    "one at a time": play_the_game(*VARIANTS["GAN-CLS"], spread=SPREAD)[1][-1],
-    "in packs, too": play_the_game(*VARIANTS["GAN-CLS"], spread=SPREAD, discriminator=PackedToy)[1][-1],
-}
-fig, axes = plt.subplots(1, 3, figsize=(8, 2.9))
+clouds = {"true": 2 * directions(torch.arange(8)).repeat_interleave(25, 0) + SPREAD * torch.randn(200, 2)}
+for name, toy in {"one at a time": ToyDiscriminator, "in packs, too": PackedToy}.items():
+    _, history = play_the_game(*VARIANTS["GAN-CLS"], spread=SPREAD, discriminator=toy)
+    clouds[name] = history[-1]
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.2))
 for axis, (name, points) in zip(axes, clouds.items(), strict=True):
-    plane(points, f"{name}: spread {points.view(8, 25, 2).std(1).mean():.2f}", axis)
+    plane(points, f"{name}: spread {points.view(8, 25, 2).std(1).mean():.2f}, {right(points):.0%} right", axis)
+    axis.set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6))
 fig.tight_layout()
 show.figure(fig, alt="Eight clouds of true points; of points drawn against a D that saw one at a time; and in packs.")
 
 # %% [markdown]
-# **Notice** that all three have the directions right, and that only packs give the clouds back their width. With pictures
-# it is less easy, as $D$ sees more in a pack than a distance: when packs were asked for from the start, ours kept fewer
-# facts in one run, and drew noise in another. So the small model above was trained without. `t2i train gan_cls --set
-# packs_from=4500 --steps 6500` asks for them once $G$ can draw.
+# **Notice** that without packs the clouds shrink, each to a place beside its cross; with packs they have nearly their true
+# width. With pictures it is less easy, perhaps because the differences of two of them show $D$ more than how varied they
+# are, such as noise. Asked for packs from the start, our GAN-INT-CLS kept fewer facts in one run, and drew noise in
+# another. So the small model above was trained without; that $D$ judges packs from a later step on, when $G$ can draw, is
+# an option of the recipe, `packs_from`.
 #
 # ## Play
 #
@@ -456,12 +465,11 @@ from t2i_course.judge import standings
 show.table(standings.table(("picture_layout", "aligndraw", "gan_cls")), digits=2)
 
 # %% [markdown]
-# **Notice** that many more facts are kept than by alignDRAW, with a lower FID, and with half its
-# diversity. Of the pairs of *novel* hardly one in ten is drawn: halfway captions (INT) do not help there. And sharp is
-# not the same as right. In the table of facts further up, what fills the picture is drawn as asked for; how many petals
-# there are, their pattern, their second color are the hardest to see for $D$, and so they are for $G$ to learn. And the
-# diversity is low: the four pictures above that answer one caption are nearly one picture, where true pictures of one
-# caption differ nearly as much as those of different captions.
+# **Notice** that many more facts are kept than by alignDRAW, with a lower FID, and with half its diversity. *Novel* asks
+# for pairs that training withheld, and *its pair* says how often both are drawn: hardly more often than by alignDRAW, so
+# halfway captions (INT) were not enough for that. And sharp is not the same as right. In the table of facts further up,
+# what fills the picture is drawn as asked for; what $D$ hardly reads, as the second color, $G$ does not learn. And the
+# diversity is about a third of that of true pictures; to the eye, the four above that answer one caption are nearly one.
 #
 # ## At full size
 #
