@@ -155,7 +155,8 @@ def play(draw, *, alt: str, **controls):
         if hasattr(control, "continuous_update"):
             control.continuous_update = False  # one picture when the slider is let go, not thirty on the way
     values = {name: control.value for name, control in zip(names, made, strict=True)}
-    shown = widgets.Image(value=_png(draw(**values)), format="png", layout=widgets.Layout(max_width="100%"))
+    as_large_as_it_is = widgets.Layout(max_width="100%", align_self="flex-start")
+    shown = widgets.Image(value=_png(draw(**values)), format="png", layout=as_large_as_it_is)
     note = widgets.HTML()
 
     def again(_):
