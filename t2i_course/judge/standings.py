@@ -89,7 +89,8 @@ def table(systems: Sequence[str], worlds: Sequence[str] = ("flowers", "birds")) 
             rows[-1] |= {"FID": t["fid"], "diversity": t["diversity"]}
         t, n = test[0], novel[0]
         rows.append({"world": world, "system": "(true pictures)", "test": t["ceiling"], "novel": n["ceiling"]})
-        rows[-1] |= {"FID": t["true_fid"], "diversity": t["true_diversity"]}
+        varied = t["true_diversity"]
+        rows[-1] |= {"FID": t["true_fid"], "diversity": "" if varied is None else varied}
         rows.append({"world": world, "system": "(of other captions)", "test": t["chance"], "novel": n["chance"]})
     return rows
 
