@@ -18,7 +18,7 @@ test: $(READY)  ## everything: lint, tests, and every notebook run again
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 --nbval-sanitize-with tests/nbval.cfg notebooks/[0-9]*.ipynb
 
-check: $(READY)  ## lint and the fast tests, under two minutes
+check: $(READY)  ## lint and all tests but the slow ones, about ten minutes
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest tests -m "not slow"
 
