@@ -424,9 +424,8 @@ show.figure(fig, alt="Eight clouds of true points; of points drawn against a D t
 # %% [markdown]
 # **Notice** that without packs the clouds shrink, each to a place beside its cross; with packs they have nearly their true
 # width. With pictures it is less easy, perhaps because the differences of two of them show $D$ more than how varied they
-# are, such as noise. Asked for packs from the start, our GAN-INT-CLS kept fewer facts in one run, and drew noise in
-# another. So the small model above was trained without; that $D$ judges packs from a later step on, when $G$ can draw, is
-# an option of the recipe, `packs_from`.
+# are, such as noise. The small model above was trained without; that $D$ judges packs from some step on, when $G$ can
+# draw, is an option of the recipe, `packs_from`.
 #
 # ## Play
 #

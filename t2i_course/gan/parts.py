@@ -100,12 +100,12 @@ def with_matching(
 
 # --- packs, against collapse ------------------------------------------------------------------------------------------
 #
-# A D that judges one picture at a time sends all pictures of a caption in one direction, and once they are all alike it
-# cannot part them: G collapses. "Improved Techniques for Training GANs", Salimans, Goodfellow, Zaremba, Cheung, Radford
-# and Chen, NIPS 2016, section 3.2, let D compare a picture with its batch; "PacGAN: The Power of Two Samples in
-# Generative Adversarial Networks", Lin, Khetan, Fanti and Oh, NeurIPS 2018, let it judge packs, pictures stacked on
-# each other, and nothing else. Here it judges packs of two pictures of one caption, by how far apart they are in what
-# it sees, and single ones besides. Two drawn ones should differ as true ones do, in what the caption leaves open.
+# A D that judges one picture at a time tells two that are nearly alike nearly the same; nothing rewards G for keeping
+# them apart: it collapses. "Improved Techniques for Training GANs", Salimans, Goodfellow, Zaremba, Cheung, Radford and
+# Chen, NIPS 2016, section 3.2, let D compare a picture with its batch; "PacGAN: The Power of Two Samples in Generative
+# Adversarial Networks", Lin, Khetan, Fanti and Oh, NeurIPS 2018, let it judge packs, pictures stacked on each other,
+# and nothing else. Here it judges packs of two pictures of one caption, by how far apart they are in what it sees, and
+# single ones besides. Two drawn ones should differ as true ones do, in what the caption leaves open.
 
 
 def pack_judge(features: int) -> nn.Sequential:

@@ -180,8 +180,6 @@ def test_what_latents_show_is_perceived_by_eyes_that_learn_along(few_pictures):
     assert net["unet"].last[-1].weight.grad.any()
     terms["eyes"].backward(retain_graph=True)
     assert all(p.grad.any() for p in net["eyes"].parameters())
-    without = terms["likeness"] * SMALL["ldm_clip"].aligned + terms["perceived"] * SMALL["ldm_clip"].perceived
-    assert terms["loss"] + without + terms["eyes"] > 0  # what is left is an error
 
 
 def test_no_cnn_perceives_pictures_of_worlds_that_it_does_not_know():
